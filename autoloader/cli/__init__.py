@@ -1,0 +1,79 @@
+"""The commands: words in, text out, exit codes. Decides nothing; `project` does.
+
+Data goes to stdout and talk to stderr. Heavy rooms are imported inside the verbs, so that `--help`
+answers at once. `plan_apply.py` and the console script `autoloader` both call `main`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import click
+
+from autoloader import __version__
+from autoloader.cli import applying, asking, planning, surgery
+from autoloader.errors import AutoloaderError
+
+INTERRUPTED = 130
+
+
+class _InOrder(click.Group):
+    """Lists the commands in the order in which a newcomer needs them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+
+@click.group(
+    cls=_InOrder,
+    name="autoloader",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, prog_name="autoloader")
+def group() -> None:
+    """Say in YAML which files belong in which Iceberg table; plan shows, apply makes it so.
+
+    Exit codes: 0 fine, 1 error, 2 changes planned (with --detailed-exitcode), 3 a guardrail or
+    protection refuses, 4 the plan is stale, 5 a lock is busy, 6 apply is incomplete but resumable,
+    130 interrupted.
+    """
+
+
+for _room in (planning, applying, asking, surgery):
+    for _command in _room.COMMANDS:
+        group.add_command(_command)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command and exit the process with its exit code.
+
+    Args:
+        arguments: The words after the program's name; None takes `sys.argv`.
+    """
+    sys.exit(run(arguments))
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; every error becomes one message on stderr.
+
+    Returns:
+        The exit code of DESIGN section 5.
+    """
+    try:
+        code = group.main(args=arguments, standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return 1
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Interrupted.", err=True)
+        return INTERRUPTED
+    except AutoloaderError as error:
+        from autoloader.cli.console import show_error
+
+        show_error(error)
+        return error.exit_code
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 1
+    return code if isinstance(code, int) else 0

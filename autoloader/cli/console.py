@@ -1,0 +1,92 @@
+"""How the commands talk: errors and notes on stderr, data on stdout, progress in place."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+from autoloader.errors import AutoloaderError
+
+
+def show_error(error: AutoloaderError) -> None:
+    """Print what, why and fix on stderr, in that order, file names escaped."""
+    from autoloader.render import escape_terminal
+
+    click.echo(click.style("Error: ", fg="red", bold=True) + _safe(escape_terminal, error.what), err=True)
+    for part in (error.why, error.fix):
+        if part:
+            click.echo(_safe(escape_terminal, part), err=True)
+
+
+def _safe(escape: Any, text: str) -> str:
+    return "\n".join(escape(line) for line in text.splitlines())
+
+
+def say(text: str) -> None:
+    """One line of talk on stderr."""
+    click.echo(text, err=True)
+
+
+def print_json(data: Any) -> None:
+    """Data on stdout as JSON; times, decimals and paths become strings."""
+    click.echo(json.dumps(data, indent=2, default=str, ensure_ascii=False))
+
+
+def wants_color(stream: Any = None) -> bool:
+    """Whether a stream is a terminal that may be coloured (`NO_COLOR` is respected)."""
+    stream = stream if stream is not None else sys.stdout
+    return bool(stream.isatty()) and not os.environ.get("NO_COLOR")
+
+
+def width() -> int:
+    """Columns of the terminal, 100 where there is none."""
+    return shutil.get_terminal_size((100, 24)).columns
+
+
+class Talk:
+    """Progress of one long step: a line rewritten in place on a terminal, else a line now and then."""
+
+    _EVERY_S = {True: 0.1, False: 2.0}
+
+    def __init__(self) -> None:
+        self._terminal = sys.stderr.isatty()
+        self._last_at = time.monotonic()
+        self._open = False
+
+    def __call__(self, text: str) -> None:
+        """Show a state of affairs; most calls between two shown ones are dropped."""
+        now = time.monotonic()
+        if now - self._last_at < self._EVERY_S[self._terminal]:
+            return
+        self._last_at = now
+        if self._terminal:
+            sys.stderr.write("\r\x1b[2K" + text[: width() - 1])
+            sys.stderr.flush()
+            self._open = True
+        else:
+            click.echo(text, err=True)
+
+    def close(self) -> None:
+        """Remove the line that was rewritten in place."""
+        if self._open:
+            sys.stderr.write("\r\x1b[2K")
+            sys.stderr.flush()
+            self._open = False
+
+
+@contextmanager
+def talking() -> Iterator[Talk]:
+    """A `Talk` that leaves nothing behind on the screen."""
+    talk = Talk()
+    try:
+        yield talk
+    finally:
+        talk.close()

@@ -1,0 +1,95 @@
+"""Errors that a person can act on: what went wrong, where, why, and what to do.
+
+Every error of the package is an `AutoloaderError`. Only `cli` turns one into text and an exit code.
+Outcomes that are expected (a blocked change, a skipped file) are data in the plan, never errors.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class AutoloaderError(Exception):
+    """The one root.
+
+    Attributes:
+        what: One short sentence: what could not be done, naming the thing.
+        why: What was found, as far as it is known; may be empty.
+        fix: What the reader can do next, with a command on its own line where there is one.
+        exit_code: The process exit code of DESIGN section 5.
+    """
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, what: str, *, why: str = "", fix: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.why = why
+        self.fix = fix
+
+    def __str__(self) -> str:
+        """All three parts, one per line, empty ones left out."""
+        return "\n".join(part for part in (self.what, self.why, self.fix) if part)
+
+
+class SettingsError(AutoloaderError):
+    """The project's settings or the command line cannot be used as they are."""
+
+
+class SourceError(AutoloaderError):
+    """A storage could not be listed or read: missing bucket, no permission, throttled to the end.
+
+    Never raised for "there are no files": that is a listing with zero rows.
+    """
+
+
+class FileMovedError(SourceError):
+    """The bytes at a path are not those of the pinned identity any more (or are gone)."""
+
+
+class ReadError(AutoloaderError):
+    """One file's bytes cannot be read as its ingestion says. The file yields no rows at all."""
+
+
+class LedgerError(AutoloaderError):
+    """The state database cannot be reached, read, migrated or written."""
+
+
+class LakeError(AutoloaderError):
+    """The Iceberg catalog or a table cannot be reached, read or written."""
+
+
+class CommitConflictError(LakeError):
+    """Another writer changed the table in a way that a retry on fresh metadata cannot repair."""
+
+
+class CommitUnknownError(LakeError):
+    """The catalog did not say whether a commit took place; the batch id in the history will tell."""
+
+
+class EngineError(AutoloaderError):
+    """Spark cannot be started or lost the job: missing Java, unreachable master, dead workers."""
+
+
+class RefusedError(AutoloaderError):
+    """A guardrail or a protection refuses (exit 3)."""
+
+    exit_code: ClassVar[int] = 3
+
+
+class PlanStaleError(AutoloaderError):
+    """The saved plan no longer describes the world (exit 4)."""
+
+    exit_code: ClassVar[int] = 4
+
+
+class LockBusyError(AutoloaderError):
+    """Somebody else holds the lease that is needed (exit 5)."""
+
+    exit_code: ClassVar[int] = 5
+
+
+class IncompleteError(AutoloaderError):
+    """Apply stopped at a safe point before it was done; running it again resumes (exit 6)."""
+
+    exit_code: ClassVar[int] = 6

@@ -1,0 +1,223 @@
+"""A plan as a value: what would be done to each ingestion, why, with what work, and what it would cost.
+
+Holds no file: per-file dispositions travel beside the plan as one Arrow table of `inventory.DIFF`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any, Final
+
+FORMAT_VERSION: Final = "1.0"
+
+
+class Action(StrEnum):
+    """What a change does; the only thing that apply branches on."""
+
+    CREATE = "create"
+    UPDATE = "update"
+    LOAD = "load"
+    REBUILD = "rebuild"
+    DROP = "drop"
+    FORGET = "forget"
+    ADOPT = "adopt"
+    SCHEMA = "schema"
+
+
+class Reason(StrEnum):
+    """Why a change is in the plan. For people only: nothing branches on it."""
+
+    NEW_INGESTION = "new_ingestion"
+    NEW_FILES = "new_files"
+    CHANGED_FILES = "changed_files"
+    RETRY = "retry"
+    LATE_FILES = "late_files"
+    BACKFILL = "backfill"
+    REINGEST_REQUESTED = "reingest_requested"
+    REFRESH_REQUESTED = "refresh_requested"
+    SPEC_CHANGED = "spec_changed"
+    METADATA_CHANGED = "metadata_changed"
+    SCHEMA_CHANGED = "schema_changed"
+    SPEC_REMOVED = "spec_removed"
+    RENAMED = "renamed"
+    TABLE_MISSING = "table_missing"
+    TABLE_EXISTS = "table_exists"
+    FILES_DELETED = "files_deleted"
+
+
+class Severity(StrEnum):
+    """How serious a diagnostic is."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    INFO = "info"
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostic:
+    """Something to tell the reader; an ERROR makes the plan `errored`."""
+
+    severity: Severity
+    summary: str
+    detail: str = ""
+    file: str | None = None
+    line: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """A low, expected and high figure, low <= expected <= high. Dollars or minutes."""
+
+    low: Decimal
+    expected: Decimal
+    high: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Impact:
+    """The work and price of one change, or of a whole plan. None means unknown, never 0.
+
+    Attributes:
+        files_to_process: Files to load.
+        files_skipped: Listed or remembered files that are not loaded now.
+        files_by_disposition: Count per disposition value, zero counts left out, in the order of the enum.
+        bytes_to_process: Stored (compressed) bytes to read.
+        cost_usd: Dollars.
+        duration_minutes: Minutes of wall clock.
+        basis: One sentence: where the figures come from ("uncalibrated: …", "12 runs, median error 8 %").
+        oldest_file_date: Earliest modification time (or path date) of the files to load, ISO date.
+        newest_file_date: Latest one.
+    """
+
+    files_to_process: int = 0
+    files_skipped: int = 0
+    files_by_disposition: dict[str, int] = field(default_factory=dict)
+    bytes_to_process: int = 0
+    cost_usd: Spread | None = None
+    duration_minutes: Spread | None = None
+    basis: str | None = None
+    oldest_file_date: str | None = None
+    newest_file_date: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One step that apply takes for a change, in order, as data."""
+
+    operation: str
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Why a change may not be applied: `by` names the guardrail, the protection, the status…"""
+
+    by: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One line of a plan: actions on one ingestion in one lane.
+
+    Attributes:
+        ingestion: The ingestion's name.
+        actions: In the order in which they are done.
+        reason: Why; `detail` says it in one sentence that reads after "because".
+        lane: The lane of its files; None where no file is loaded.
+        before: What is recorded (spec as data, schema, snapshot id …), None for a create.
+        after: What will be recorded, None for a forget or drop.
+        symbol: One of `+ ~ -/+ - . <= = !`, derived from actions and `blocked`.
+    """
+
+    ingestion: str
+    actions: tuple[Action, ...]
+    reason: Reason
+    detail: str
+    lane: str | None = None
+    before: dict[str, Any] | None = None
+    after: dict[str, Any] | None = None
+    impact: Impact = field(default_factory=Impact)
+    operations: tuple[Operation, ...] = ()
+    blocked: Block | None = None
+
+    @property
+    def symbol(self) -> str:
+        """The sign that stands before the line."""
+        if self.blocked is not None:
+            return "!"
+        for action, sign in _SIGNS:
+            if action in self.actions:
+                return sign
+        return "~"
+
+
+_SIGNS: Final = (
+    (Action.REBUILD, "-/+"),
+    (Action.DROP, "-"),
+    (Action.FORGET, "."),
+    (Action.CREATE, "+"),
+    (Action.ADOPT, "="),
+    (Action.UPDATE, "~"),
+    (Action.SCHEMA, "~"),
+    (Action.LOAD, "<="),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One guardrail held against the plan. `level` is "warn" or "deny"."""
+
+    id: str
+    level: str
+    limit: str
+    value: str | None
+    passed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """What one ingestion's part of the plan was based on; apply compares it to tell a stale plan.
+
+    Attributes:
+        serial: The ingestion's ledger serial, 0 before it is recorded.
+        spec_digest: Digest of the spec that was planned.
+        snapshot_id: The table's current snapshot, None when there is no table or no snapshot.
+        schema_id: The table's schema id, None when there is no table.
+        table_uuid: The table's UUID, None when there is no table.
+    """
+
+    ingestion: str
+    serial: int
+    spec_digest: str
+    snapshot_id: int | None = None
+    schema_id: int | None = None
+    table_uuid: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything that DESIGN section 6 prints; `plan_id` and times do not enter the digest."""
+
+    tool_version: str
+    plan_id: str
+    digest: str
+    created_at: datetime
+    expires_at: datetime | None
+    lineage: str | None
+    serial: int
+    mode: str
+    applyable: bool
+    complete: bool
+    errored: bool
+    changes: tuple[Change, ...]
+    totals: Impact
+    basis: tuple[Basis, ...] = ()
+    guardrails: tuple[Verdict, ...] = ()
+    drift: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    diagnostics: tuple[Diagnostic, ...] = ()
+    format_version: str = FORMAT_VERSION
