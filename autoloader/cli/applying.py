@@ -1,0 +1,154 @@
+"""The verbs that change tables: apply and rollback. Both ask first, unless told not to."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from autoloader.cli.options import open_project, pairs, project_options, selection_options
+from autoloader.errors import SettingsError
+
+ENGINES = ("auto", "local", "cluster", "connect", "sail")
+
+
+@click.command()
+@click.argument("target", default="ingestions")
+@click.option("--env", "env", metavar="NAME", help="Overlay of env/NAME.yml below the folder.")
+@click.option("--var", "variables", multiple=True, metavar="KEY=VALUE", help="Set vars.KEY (repeatable).")
+@selection_options
+@click.option("--refresh", multiple=True, metavar="NAME=MODE", help="full, new-only or clear-history.")
+@click.option("--reingest", multiple=True, metavar="NAME=GLOB", help="Load these files again.")
+@click.option("--auto-approve", "-y", "approved", is_flag=True, help="Do not ask.")
+@click.option("--max-usd", type=float, metavar="N", help="Refuse to spend more.")
+@click.option("--resume", metavar="RUN", help="Finish what this run left.")
+@click.option("--engine", type=click.Choice(ENGINES), help="Which Spark runs the tasks.")
+@click.option("--events", metavar="FILE", help="Append one JSON object per event (NDJSON).")
+@click.option("--format", "output", type=click.Choice(("text", "json")), default="text", show_default=True)
+def apply(  # one parameter per option of the contract
+    target: str,
+    env: str | None,
+    variables: tuple[str, ...],
+    select: tuple[str, ...],
+    due: bool,
+    refresh: tuple[str, ...],
+    reingest: tuple[str, ...],
+    approved: bool,
+    max_usd: float | None,
+    resume: str | None,
+    engine: str | None,
+    events: str | None,
+    output: str,
+) -> int:
+    """Do what a plan says: a saved plan TARGET, or plan the folder TARGET and ask."""
+    from autoloader.cli.console import print_json, say, talking, wants_color, width
+    from autoloader.project import Wishes
+
+    saved = _is_saved_plan(Path(target))
+    if not saved and not approved and resume is None and not sys.stdin.isatty():
+        raise SettingsError(
+            "There is no terminal to ask on.",
+            fix="Apply a saved plan, or approve beforehand:\n  autoloader apply --auto-approve",
+        )
+    wishes = Wishes.of(
+        select=select,
+        due=due,
+        refresh=pairs(refresh, "--refresh"),
+        reingest=pairs(reingest, "--reingest"),
+        max_usd=max_usd,
+        resume=resume,
+    )
+    if saved:
+        project, planned = _from_saved(Path(target), env, variables)
+    else:
+        project = open_project(target, env, variables)
+        with talking() as talk:
+            planned = project.plan(wishes, talk=talk, engine=engine if approved else None, warm=approved)
+        say(planned.text(length="default", color=wants_color(sys.stderr), width=width()))
+        if planned.plan.errored:
+            return 1
+        if not approved and resume is None and planned.plan.changes and not _agrees(planned):
+            say("Nothing was changed.")
+            return 0
+    with _stopping() as stop, talking() as talk:
+        report = project.apply(planned, engine=engine, events=events, stop=stop, talk=talk, wishes=wishes)
+    if output == "json":
+        print_json(report.to_json())
+    else:
+        click.echo(report.text(color=wants_color(), width=width()))
+    return int(report.exit_code)
+
+
+def _is_saved_plan(target: Path) -> bool:
+    return target.is_file() or (target / "plan.json").is_file()
+
+
+def _from_saved(target: Path, env: str | None, variables: tuple[str, ...]) -> tuple[Any, Any]:
+    from autoloader.project import Project
+
+    return Project.from_saved_plan(target, env=env, variables=pairs(variables, "--var"))
+
+
+def _agrees(planned: Any) -> bool:
+    """Ask; destructive lines want their ingestion's name typed, others a yes."""
+    for name, what in planned.destructive():
+        answer = click.prompt(f"{what} Type {name!r} to go on", default="", show_default=False, err=True)
+        if answer != name:
+            return False
+    if planned.destructive():
+        return True
+    return bool(click.confirm("Apply these changes?", default=False, err=True))
+
+
+@contextmanager
+def _stopping() -> Iterator[Any]:
+    """First Ctrl-C (or SIGTERM): finish the batch in hand; second: abort."""
+    from autoloader.apply import Stop
+    from autoloader.cli.console import say
+
+    stop = Stop()
+
+    def heard(number: int, frame: Any) -> None:
+        if stop.asked:
+            raise KeyboardInterrupt
+        stop.ask()
+        say("Stopping after the batch in hand; press Ctrl-C again to abort.")
+
+    before = {number: signal.signal(number, heard) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@click.command()
+@click.argument("name")
+@click.option("--to-run", "run_id", required=True, metavar="ID", help="The run to go back to the end of.")
+@click.option("--auto-approve", "-y", "approved", is_flag=True, help="Do not ask.")
+@project_options
+def rollback(
+    name: str, run_id: str, approved: bool, folder: str, env: str | None, variables: tuple[str, ...]
+) -> int:
+    """Put table and ledger back to the end of a run."""
+    from autoloader.cli.console import say
+
+    project = open_project(folder, env, variables)
+    what = project.rollback_effect(name, run_id)
+    say(what)
+    if not approved:
+        if not sys.stdin.isatty():
+            raise SettingsError("There is no terminal to ask on.", fix="Add --auto-approve (-y).")
+        if not click.confirm("Roll back?", default=False, err=True):
+            say("Nothing was changed.")
+            return 0
+    click.echo(project.rollback(name, run_id))
+    return 0
+
+
+COMMANDS = (apply, rollback)

@@ -1,0 +1,16 @@
+"""Values as text for people: terminal, Markdown, HTML. Pure; reads values, decides nothing."""
+
+from autoloader.render.figures import bytes_text, count_text, money_text, plural, seconds_text, time_text
+from autoloader.render.terminal import escape_terminal, plan_text, table_text
+
+__all__ = [
+    "bytes_text",
+    "count_text",
+    "escape_terminal",
+    "money_text",
+    "plan_text",
+    "plural",
+    "seconds_text",
+    "table_text",
+    "time_text",
+]
