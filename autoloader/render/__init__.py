@@ -1,16 +1,22 @@
 """Values as text for people: terminal, Markdown, HTML. Pure; reads values, decides nothing."""
 
 from autoloader.render.figures import bytes_text, count_text, money_text, plural, seconds_text, time_text
+from autoloader.render.markup import escape_markdown, plan_fragment, plan_html, plan_markdown, table_html
 from autoloader.render.terminal import escape_terminal, plan_text, table_text
 
 __all__ = [
     "bytes_text",
     "count_text",
+    "escape_markdown",
     "escape_terminal",
     "money_text",
+    "plan_fragment",
+    "plan_html",
+    "plan_markdown",
     "plan_text",
     "plural",
     "seconds_text",
+    "table_html",
     "table_text",
     "time_text",
 ]

@@ -131,7 +131,7 @@ def _diagnostics(diagnostics: Sequence[Diagnostic], color: bool) -> Iterator[str
 
 
 def _change(change: Change, length: str, color: bool) -> Iterator[str]:
-    what = " and ".join(_verb(action, change) for action in change.actions)
+    what = verbs_text(change)
     lane = f" [{change.lane}]" if change.lane and change.lane != "live" else ""
     sign = _paint(f"{change.symbol:>3}", _COLORS[change.symbol], color)
     yield f"{sign} {_paint(escape_terminal(change.ingestion), '1', color)}{lane}: {what}"
@@ -142,7 +142,12 @@ def _change(change: Change, length: str, color: bool) -> Iterator[str]:
         yield _paint(f"      blocked by {change.blocked.by}: {escape_terminal(change.blocked.message)}", "31", color)
     yield from (f"      {line}" for line in _impact(change.impact))
     for operation in change.operations:
-        yield f"      - {_operation(operation.operation, operation.details)}"
+        yield f"      - {operation_text(operation.operation, operation.details)}"
+
+
+def verbs_text(change: Change) -> str:
+    """What a change does, in words: `create table demo.flights and load 59 files (0.8 MB)`."""
+    return " and ".join(_verb(action, change) for action in change.actions)
 
 
 def _verb(action: Action, change: Change) -> str:
@@ -166,7 +171,8 @@ def _impact(impact: Impact) -> Iterator[str]:
         yield f"cost:  {money_text(impact.cost_usd)}, {time_text(impact.duration_minutes)} ({impact.basis or 'no basis'})"
 
 
-def _operation(name: str, details: Mapping[str, Any]) -> str:
+def operation_text(name: str, details: Mapping[str, Any]) -> str:
+    """One step of a change in words: `run triggered: files 59, bytes 812,400`."""
     words = ", ".join(f"{key.replace('_', ' ')} {_value(value)}" for key, value in details.items())
     return f"{name.replace('_', ' ')}: {words}" if words else name.replace("_", " ")
 

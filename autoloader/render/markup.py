@@ -1,0 +1,161 @@
+"""A plan as Markdown for a pull request and as one self-contained HTML page.
+
+File names, specs and errors are hostile text here: in Markdown they stand inside `<code>` with every
+character that Markdown or a code host acts on written as an entity; in HTML Jinja2 escapes them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final
+
+from autoloader.plan import Change, Plan
+from autoloader.render.figures import bytes_text, count_text, money_text, plural, time_text
+from autoloader.render.terminal import counts_line, escape_terminal, operation_text, verbs_text, work_line
+
+if TYPE_CHECKING:
+    import jinja2
+    import pyarrow as pa
+
+MARKDOWN_LIMIT_BYTES: Final = 60_000
+_PLAIN = re.compile(r"[^A-Za-z0-9 /=,]")
+_FILES_SHOWN: Final = 200
+
+
+def escape_markdown(text: str) -> str:
+    """Text as an inline `<code>` element in which nothing is markup, a mention or a link."""
+    inert = _PLAIN.sub(lambda match: f"&#{ord(match.group())};", escape_terminal(text))
+    return f"<code>{inert}</code>"
+
+
+def _words(text: str) -> str:
+    """A sentence of our own with foreign names in it: readable, and as inert as a name."""
+    return re.sub(r"[^A-Za-z0-9 /=,.;:()'’%$–+-]", lambda match: f"&#{ord(match.group())};", escape_terminal(text))
+
+
+@cache
+def _templates() -> jinja2.Environment:
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("autoloader.render"),
+        autoescape=jinja2.select_autoescape(["html.j2"], default_for_string=False),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        code=escape_markdown,
+        words=_words,
+        inert=escape_terminal,
+        bytes=bytes_text,
+        count=count_text,
+        money=money_text,
+        time=time_text,
+        plural=plural,
+        verbs=verbs_text,
+        operation=lambda step: operation_text(step.operation, step.details),
+    )
+    return environment
+
+
+def plan_markdown(plan: Plan, *, files: pa.Table | None = None) -> str:
+    """A plan as a comment for a pull request, at most `MARKDOWN_LIMIT_BYTES` long in UTF-8.
+
+    Sections are dropped from the least telling one on until it fits; nothing is cut in the middle.
+
+    Args:
+        plan: The plan.
+        files: Dispositions, `inventory.DIFF`; the first of each change are listed, folded.
+
+    Returns:
+        Markdown whose first line is a hidden marker with digest and time.
+    """
+    rows = _file_rows(plan, files, 50)
+    for sections in ({"details", "files", "notes"}, {"details", "notes"}, {"details"}, {"notes"}, set[str]()):
+        for shown in (len(plan.changes), 200, 50):
+            text = _markdown(plan, sections, rows, shown)
+            if len(text.encode()) <= MARKDOWN_LIMIT_BYTES:
+                return text
+    return _markdown(plan, set(), {}, 0)
+
+
+def _markdown(plan: Plan, sections: set[str], rows: Mapping[int, Any], shown: int) -> str:
+    template = _templates().get_template("plan.md.j2")
+    return template.render(
+        plan=plan,
+        counts=counts_line(plan),
+        work=work_line(plan),
+        sections=sections,
+        changes=list(enumerate(plan.changes[:shown])),
+        unshown=max(0, len(plan.changes) - shown),
+        files=rows if "files" in sections else {},
+        dropped="files" not in sections,
+    )
+
+
+def plan_html(plan: Plan, *, files: pa.Table | None = None) -> str:
+    """A plan as one HTML page without scripts and without anything from elsewhere.
+
+    Args:
+        plan: The plan.
+        files: Dispositions, `inventory.DIFF`; the first 200 of each change are listed.
+
+    Returns:
+        The page, for light and dark displays.
+    """
+    return _templates().get_template("plan.html.j2").render(
+        plan=plan,
+        fragment=False,
+        counts=counts_line(plan),
+        work=work_line(plan),
+        changes=list(enumerate(plan.changes)),
+        files=_file_rows(plan, files, _FILES_SHOWN),
+    )
+
+
+def plan_fragment(plan: Plan, *, files: pa.Table | None = None) -> str:
+    """The same as `plan_html`, as an element for a notebook's output cell."""
+    return _templates().get_template("plan.html.j2").render(
+        plan=plan,
+        fragment=True,
+        counts=counts_line(plan),
+        work=work_line(plan),
+        changes=list(enumerate(plan.changes)),
+        files=_file_rows(plan, files, 50),
+    )
+
+
+def _file_rows(plan: Plan, files: pa.Table | None, limit: int) -> dict[int, Any]:
+    """Per index of a change: the first files that it loads, and how many more there are."""
+    if files is None or files.num_rows == 0:
+        return {}
+    found = {}
+    for index, change in enumerate(plan.changes):
+        mine = _files_of(change, files)
+        if mine.num_rows:
+            rows = mine.slice(0, limit).select(["file_path", "key", "size_bytes", "disposition"]).to_pylist()
+            found[index] = {"rows": rows, "more": max(0, mine.num_rows - limit)}
+    return found
+
+
+def _files_of(change: Change, files: pa.Table) -> pa.Table:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    from autoloader.inventory import WORK
+
+    work = pc.is_in(files["disposition"], value_set=pa.array(sorted(WORK)))
+    mine = pc.and_(work, pc.equal(files["ingestion"], change.ingestion))
+    if change.lane is not None:
+        mine = pc.and_(mine, pc.equal(files["lane"], change.lane))
+    return files.filter(pc.fill_null(mine, False))
+
+
+def table_html(rows: list[dict[str, Any]], columns: list[str]) -> str:
+    """Rows as an HTML table for a notebook's output cell, every cell escaped."""
+    return _templates().get_template("table.html.j2").render(rows=rows, columns=columns)
+
+
