@@ -68,6 +68,7 @@ DIFF: Final = pa.schema(
         pa.field("known_size_bytes", pa.int64()),
         pa.field("known_modified_at", INSTANT),
         pa.field("retry_count", pa.int32()),
+        pa.field("known_state", pa.string()),  # FileState before this plan, None: never seen
     ]
 )
 """One row per listed or remembered file: exactly one disposition each. Sorted by load order, then path."""

@@ -1,0 +1,30 @@
+"""(listing, ledger slice, rules) -> every file's disposition. Columnar and pure: no file, no clock, no socket.
+
+One DuckDB query over two Arrow tables; there is no Python object per file anywhere on this path.
+"""
+
+from __future__ import annotations
+
+from autoloader.diff.decide import START_REASON, Decision, decisions
+from autoloader.diff.rules import (
+    DEFAULT_MAX_ATTEMPTS,
+    BackfillRules,
+    LimitRules,
+    Rules,
+    Selector,
+    SliceBounds,
+)
+from autoloader.diff.run import diff
+
+__all__ = [
+    "DEFAULT_MAX_ATTEMPTS",
+    "START_REASON",
+    "BackfillRules",
+    "Decision",
+    "LimitRules",
+    "Rules",
+    "Selector",
+    "SliceBounds",
+    "decisions",
+    "diff",
+]

@@ -1,0 +1,68 @@
+"""Runs the query of `query` in a DuckDB of its own that sees three Arrow tables and nothing else."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import pyarrow as pa
+
+from autoloader.diff.query import diff_sql
+from autoloader.diff.rules import BackfillRules, Rules
+from autoloader.inventory import DIFF, INSTANT
+
+_NAIVE: Final = pa.timestamp("ns")
+
+
+def diff(listing: pa.Table, known: pa.Table, rules: Rules) -> pa.Table:
+    """Give every listed or remembered file exactly one disposition, with a reason.
+
+    Args:
+        listing: Rows of `inventory.LISTING`, no path twice. Where only some prefixes were listed, files that
+            `rules` put out of scope may be left out; every other file must be there, or it counts as missing.
+        known: Rows of `inventory.LEDGER_SLICE` of the same ingestion, no path twice.
+        rules: What decides.
+
+    Returns:
+        Rows of `inventory.DIFF`, the work first in load order (live, asked for again, backfill slice by slice; then
+        by time in the order of the spec, then by path), everything else by path. The order of the inputs' rows
+        does not matter.
+    """
+    import duckdb
+
+    with duckdb.connect(":memory:", config={"enable_external_access": False}) as con:
+        con.register("listing", _naive(listing))
+        con.register("known", _naive(known))
+        con.register("slices", _slices(rules.backfill))
+        result = con.sql(diff_sql(rules)).to_arrow_table()
+    return _as_diff(result)
+
+
+def _naive(table: pa.Table) -> pa.Table:
+    """Instants without their zone (which is UTC): DuckDB keeps nanoseconds only then."""
+    for number, field in enumerate(table.schema):
+        if field.type == INSTANT:
+            table = table.set_column(number, pa.field(field.name, _NAIVE), table.column(number).cast(_NAIVE))
+    return table
+
+
+def _slices(window: BackfillRules | None) -> pa.Table:
+    slices = window.slices if window is not None else ()
+    instant = pa.timestamp("us")
+    return pa.table(
+        {
+            "ordinal": pa.array(range(len(slices)), pa.int32()),
+            "label": pa.array([s.label for s in slices], pa.string()),
+            "from_at": pa.array([s.from_at for s in slices], instant),
+            "until_at": pa.array([s.until_at for s in slices], instant),
+        }
+    )
+
+
+def _as_diff(result: pa.Table) -> pa.Table:
+    columns = []
+    for field in DIFF:
+        column = result.column(field.name)
+        if field.type == INSTANT:
+            column = column.cast(_NAIVE).cast(INSTANT)
+        columns.append(column.cast(field.type))
+    return pa.table(columns, schema=DIFF)
