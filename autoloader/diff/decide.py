@@ -17,6 +17,7 @@ START_REASON: Final = "there before the ingestion began (source.start: now), nev
 
 _BY_WINDOW: Final = "window"
 _REPLACED: Final = "k_src_file_id"
+_INSTANT: Final = "CASE WHEN by_path THEN strftime(instant, '%Y-%m-%d') ELSE strftime(instant, '%Y-%m-%d %H:%M:%S UTC') END"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +63,8 @@ def _scope(rules: Rules) -> tuple[Decision, ...]:
         Decision("excluded", "excluded", Disposition.EXCLUDED, text("an exclude pattern matches it")),
         Decision("claimed", "k_claimed", Disposition.DEFERRED, text("a live run is loading it"), _BY_WINDOW),
         Decision("before_window_known", "before_window AND known", out, text("before backfill.from; its rows are kept")),
-        Decision("before_window", "before_window", out, "'of ' || instant_text || ', before backfill.from: never loaded'"),
-        Decision("before_start", f"before_start AND {never}", out, "'of ' || instant_text || ', before source.start: never loaded'"),
+        Decision("before_window", "before_window", out, f"'of ' || {_INSTANT} || ', before backfill.from: never loaded'"),
+        Decision("before_start", f"before_start AND {never}", out, f"'of ' || {_INSTANT} || ', before source.start: never loaded'"),
     ]
     if rules.start_now and not rules.recorded:
         table.append(Decision("start_now", "listed AND NOT known", out, text(START_REASON)))
@@ -169,7 +170,8 @@ def _load(rules: Rules) -> tuple[Decision, ...]:
         _changed(rules),
         Decision("changed_failed", "known", Disposition.CHANGED, text("replaced since the failed attempt"), _BY_WINDOW),
         Decision("late_slice", "late_slice", Disposition.LATE, "'late: its backfill slice ' || coalesce(slice, '') || ' was complete'", _BY_WINDOW),
-        Decision("late", "late", Disposition.LATE, "'late: of ' || instant_text || ', before data already loaded'", _BY_WINDOW),
+        Decision("late", "late", Disposition.LATE, f"'late: of ' || {_INSTANT} || ', before data already loaded'", _BY_WINDOW),
+        Decision("new_undated", "bad_date", new, text("never seen; the date in its path is none"), _BY_WINDOW),
         Decision("new", "true", new, text("never seen"), _BY_WINDOW),
     )
 

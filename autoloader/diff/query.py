@@ -60,14 +60,13 @@ def _any(regexes: Sequence[str]) -> str:
 
 def _placed(rules: Rules) -> str:
     """Scope of the key, and the file's place in time and in the window."""
-    meant = f" AND NOT {_any(rules.hidden_include)}" if rules.hidden_include else ""
-    date = f"({rules.date_sql})::DATE" if rules.date_sql is not None else "NULL::DATE"
-    by_path = rules.date_sql is not None and (rules.backfill is None or rules.backfill.by == "path")
-    instant = "data_date::TIMESTAMP" if by_path else "modified_at::TIMESTAMP"
+    local = f"({rules.instant_sql})::TIMESTAMP" if rules.instant_sql is not None else "NULL::TIMESTAMP"
+    by_path = rules.instant_sql is not None and (rules.backfill is None or rules.backfill.by == "path")
+    instant = "path_at" if by_path else "modified_at::TIMESTAMP"
     inner = f"""
-SELECT *, coalesce((({rules.hidden_sql}) OR ends_with(key, '/')){meant}, false) AS hidden,
+SELECT *, coalesce(({rules.hidden_sql}) OR ends_with(key, '/'), false) AS hidden,
   {_any(rules.include) if rules.include else "true"} AS included,
-  {_any(rules.exclude) if rules.exclude else "false"} AS excluded, {date} AS data_date
+  {_any(rules.exclude) if rules.exclude else "false"} AS excluded, {local} AS path_at
 FROM joined"""
     window = rules.backfill
     before = f"instant < {_at(window.from_at)}" if window and window.from_at else "false"
@@ -77,13 +76,9 @@ FROM joined"""
     ordinal = f"CASE WHEN {inside} THEN s.ordinal END" if slices else "NULL::INTEGER"
     join = "ASOF LEFT JOIN slices s ON p.instant >= s.from_at" if slices else ""
     return f"""
-SELECT p.*, coalesce({before}, false) AS before_window, {inside} AS in_window, {piece} AS slice,
-  {ordinal} AS slice_ordinal, strftime(instant, {_instant_format(by_path)}) AS instant_text
+SELECT p.*, path_at::DATE AS data_date, coalesce({before}, false) AS before_window, {inside} AS in_window, {piece} AS slice,
+  {ordinal} AS slice_ordinal, {by_path} AS by_path
 FROM (SELECT *, {instant} AS instant FROM ({inner})) p {join}"""
-
-
-def _instant_format(by_path: bool) -> str:
-    return "'%Y-%m-%d'" if by_path else "'%Y-%m-%d %H:%M:%S UTC'"
 
 
 def _inside(window: BackfillRules | None) -> str:
@@ -115,7 +110,7 @@ def _newest(rules: Rules) -> str:
 
 def _judged(rules: Rules) -> str:
     """The conditions that need the clock, the newest data or a selector."""
-    margin = "" if rules.date_sql is not None else f" - {LATE_MARGIN}"
+    margin = "" if rules.instant_sql is not None else f" - {LATE_MARGIN}"
     young = f"listed AND modified_at > {_utc(rules.now_at)} - to_microseconds({int(rules.min_age_s * 1e6)})"
     columns = [
         f"({young}) AS young" if rules.min_age_s > 0 else "false AS young",
@@ -123,6 +118,7 @@ def _judged(rules: Rules) -> str:
         f"(k_next_attempt_at::TIMESTAMP > {_utc(rules.now_at)}) AS not_due",
         f"(NOT known AND NOT in_window AND instant < newest_instant{margin}) AS late",
         f"({_late_slice(rules.backfill)}) AS late_slice",
+        f"(path_at IS NULL AND ({rules.found_sql})) AS bad_date",
     ]
     columns += [f"({_selected(s)}) AS selected_{n}" for n, s in enumerate(rules.reingest)]
     if rules.fill_fingerprints:

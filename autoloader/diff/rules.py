@@ -115,9 +115,10 @@ class Rules:
         now_at: The instant that ages and due times are measured against, aware UTC.
         include: Full-match regexes; empty = every key.
         exclude: Full-match regexes that win over `include`.
-        hidden_include: Those of `include` that name hidden files on purpose.
         hidden_sql: Boolean DuckDB expression over a column `key`.
-        date_sql: DuckDB expression over `key` that gives a DATE or NULL; None = paths carry no date.
+        instant_sql: DuckDB expression over `key` that gives the naive local TIMESTAMP at which the path's period
+            begins, or NULL; None = paths carry no date.
+        found_sql: Boolean DuckDB expression over `key`: the path has the text of a date, a real one or not.
         min_age_s: Files younger than this wait.
         start_at: Files modified earlier and never loaded are out of scope.
         start_now: What was there when the ingestion began is never loaded.
@@ -134,9 +135,9 @@ class Rules:
     now_at: datetime
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
-    hidden_include: tuple[str, ...] = ()
     hidden_sql: str = "false"
-    date_sql: str | None = None
+    instant_sql: str | None = None
+    found_sql: str = "false"
     min_age_s: float = 0.0
     start_at: datetime | None = None
     start_now: bool = False

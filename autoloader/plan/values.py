@@ -188,6 +188,8 @@ class Basis:
         snapshot_id: The table's current snapshot, None when there is no table or no snapshot.
         schema_id: The table's schema id, None when there is no table.
         table_uuid: The table's UUID, None when there is no table.
+        files_digest: SHA-256 over the path, identity and disposition of every file that is to be loaded or
+            whose rows are to leave; None where storage was not looked at.
     """
 
     ingestion: str
@@ -196,6 +198,7 @@ class Basis:
     snapshot_id: int | None = None
     schema_id: int | None = None
     table_uuid: str | None = None
+    files_digest: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
