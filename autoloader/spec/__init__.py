@@ -1,0 +1,96 @@
+"""The spec of an ingestion and the settings of a project, validated. One model per YAML mapping.
+
+Attributes carry the YAML keys' names (`from` is `from_`, `schema` is `table_schema`). No disk here:
+`specfiles` reads, this room judges.
+"""
+
+from autoloader.spec.changes import (
+    KeyChange,
+    canonical_data,
+    change_effects,
+    data_fingerprint,
+    metadata_fingerprint,
+    spec_digest,
+)
+from autoloader.spec.columns import LINEAGE_COLUMNS, ColumnSpec, SchemaSpec, is_reserved
+from autoloader.spec.ingestion import (
+    Backfill,
+    Compute,
+    CsvOptions,
+    Destination,
+    IngestionSpec,
+    Limits,
+    Refresh,
+    Reingest,
+    Schedule,
+    Source,
+    canonical_path,
+)
+from autoloader.spec.keys import KEYS, NOT_AVAILABLE_YET, Effect, Key
+from autoloader.spec.model import Model
+from autoloader.spec.partitions import PartitionField, partition_field
+from autoloader.spec.quantities import (
+    BadRowLimit,
+    format_duration,
+    parse_count,
+    parse_duration,
+    parse_money,
+    parse_size,
+)
+from autoloader.spec.settings import (
+    ComputeProfile,
+    Guardrails,
+    Prices,
+    Settings,
+    SparkSettings,
+    StorageSettings,
+    Threshold,
+)
+from autoloader.spec.times import Period, parse_instant, parse_period
+
+__all__ = [
+    "KEYS",
+    "LINEAGE_COLUMNS",
+    "NOT_AVAILABLE_YET",
+    "Backfill",
+    "BadRowLimit",
+    "ColumnSpec",
+    "Compute",
+    "ComputeProfile",
+    "CsvOptions",
+    "Destination",
+    "Effect",
+    "Guardrails",
+    "IngestionSpec",
+    "Key",
+    "KeyChange",
+    "Limits",
+    "Model",
+    "PartitionField",
+    "Period",
+    "Prices",
+    "Refresh",
+    "Reingest",
+    "Schedule",
+    "SchemaSpec",
+    "Settings",
+    "Source",
+    "SparkSettings",
+    "StorageSettings",
+    "Threshold",
+    "canonical_data",
+    "canonical_path",
+    "change_effects",
+    "data_fingerprint",
+    "format_duration",
+    "is_reserved",
+    "metadata_fingerprint",
+    "parse_count",
+    "parse_duration",
+    "parse_instant",
+    "parse_money",
+    "parse_period",
+    "parse_size",
+    "partition_field",
+    "spec_digest",
+]
