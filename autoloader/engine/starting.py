@@ -1,0 +1,188 @@
+"""Starting each kind of engine, and what a person reads when it cannot be started."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from autoloader.engine.failures import explain
+from autoloader.engine.java import JavaInfo, find_java, why_none
+from autoloader.errors import EngineError
+
+if TYPE_CHECKING:
+    from pyspark import SparkContext
+    from pyspark.sql.connect.session import SparkSession
+
+    from autoloader.engine.jvm import Jvm
+
+_LOOPBACK = ("spark://127.", "spark://localhost")
+
+
+def cores_here() -> int:
+    """The processor cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return max(1, len(os.sched_getaffinity(0)))
+    return max(1, os.cpu_count() or 1)
+
+
+def has_spark() -> bool:
+    """Whether PySpark is installed with its JARs (and not the Connect client alone)."""
+    spec = find_spec("pyspark")
+    home = os.environ.get("SPARK_HOME")
+    folders = [Path(place) for place in (spec.submodule_search_locations or ())] if spec else []
+    return bool(spec) and (bool(home) or any((folder / "jars").is_dir() for folder in folders))
+
+
+def has_sail() -> bool:
+    """Whether Sail is installed, with the Connect client that it needs."""
+    return find_spec("pysail") is not None and find_spec("pyspark") is not None
+
+
+def java_or_refuse() -> JavaInfo:
+    """The Java to start Spark with.
+
+    Raises:
+        EngineError: If there is none: what was found, and both ways out.
+    """
+    java = find_java()
+    if java is None:
+        raise EngineError(
+            "Spark cannot start: no Java 17 or newer is usable here.",
+            why=why_none(),
+            fix="Install a JDK 17+ (or set JAVA_HOME to one), or use the engine without Java:\n"
+            "    --engine sail",
+        )
+    return java
+
+
+def require_spark() -> None:
+    """Raises EngineError unless PySpark is installed whole."""
+    if not has_spark():
+        raise EngineError(
+            "Spark is not installed.", fix="Install it with its JARs:\n    pip install 'autoloader[spark]'"
+        )
+
+
+def spark_context(
+    master: str, conf: Mapping[str, str], *, environment: Mapping[str, str] | None = None
+) -> tuple[SparkContext, Jvm]:
+    """A JVM and a SparkContext of our own.
+
+    Raises:
+        EngineError: If Java, Spark or the master cannot be had.
+    """
+    require_spark()
+    java = java_or_refuse()
+    from pyspark import SparkConf, SparkContext
+
+    from autoloader.engine.jvm import gateway_of, launch
+
+    merged = {**_defaults(master), **conf, "spark.master": master}
+    jvm = launch(merged, java)
+    try:
+        with gateway_of(jvm) as gateway:
+            settings = SparkConf(loadDefaults=False, _jvm=gateway.jvm)
+            settings.setAll(list({"spark.app.name": "autoloader", **merged}.items()))
+            context = SparkContext(gateway=gateway, conf=settings, environment=dict(environment or {}))
+        context.pythonExec = conf.get("spark.pyspark.python", sys.executable)
+        return context, jvm
+    except BaseException as error:
+        release_context()
+        jvm.stop()
+        if isinstance(error, Exception):
+            raise explain(error, doing="Spark did not start") from None
+        raise
+
+
+def release_context() -> None:
+    """Makes PySpark forget its context, whose JVM ends now, so that another can start in this process.
+
+    `SparkContext.stop` would do it too, but waits a second for a socket.
+    """
+    from pyspark import SparkContext
+
+    context = SparkContext._active_spark_context
+    if server := getattr(context, "_accumulatorServer", None):
+        server.handle_error = lambda *_: None  # would print a traceback when the JVM hangs up
+        server.server_shutdown = True
+        threading.Thread(target=server.shutdown, daemon=True).start()
+    gateway = SparkContext._gateway
+    SparkContext._active_spark_context = None
+    SparkContext._gateway = None
+    SparkContext._jvm = None
+    if gateway is not None:
+        gateway.shutdown()
+
+
+def local_python_path() -> dict[str, str]:
+    """Local workers import what we import, notebooks' and editable folders included."""
+    own = str(Path(__file__).resolve().parents[2])
+    return {"PYTHONPATH": os.pathsep.join(dict.fromkeys([own, *(p or os.getcwd() for p in sys.path)]))}
+
+
+def connect_session(remote: str) -> SparkSession:
+    """A session of our own on a Connect server.
+
+    Raises:
+        EngineError: If nobody answers there or the client is not installed whole.
+    """
+    try:
+        from pyspark.sql.connect.session import SparkSession
+    except ImportError as error:
+        raise EngineError(
+            "The Spark Connect client is not installed.",
+            why=str(error),
+            fix="Install it:\n    pip install 'autoloader[spark]'",
+        ) from None
+    try:
+        session = SparkSession.builder.remote(remote).create()
+        session.range(1).count()
+    except Exception as error:
+        raise explain(error, doing=f"The Spark Connect server {_without_token(remote)} cannot be used") from None
+    return session
+
+
+def sail_server() -> tuple[SparkSession, Any]:
+    """Sail in this process, on a free port of the loopback, and a session on it.
+
+    Raises:
+        EngineError: If it is not installed or does not know this PySpark.
+    """
+    if not has_sail():
+        raise EngineError(
+            "Sail is not installed.", fix="Install it:\n    pip install 'autoloader[sail]'"
+        )
+    os.environ.setdefault("RUST_LOG", "off")  # its log would go to our stderr
+    from pysail.spark import SparkConnectServer
+
+    server = SparkConnectServer(ip="127.0.0.1", port=0)
+    server.start(background=True)
+    try:
+        address = server.listening_address
+        if address is None:
+            raise EngineError("Sail did not start.")
+        return connect_session(f"sc://{address[0]}:{address[1]}"), server
+    except BaseException:
+        server.stop()
+        raise
+
+
+def _defaults(master: str) -> dict[str, str]:
+    quiet = {
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.sql.catalogImplementation": "in-memory",
+        "spark.python.worker.reuse": "true",
+    }
+    if master.startswith("local") or master.startswith(_LOOPBACK):
+        quiet |= {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
+    return quiet
+
+
+def _without_token(remote: str) -> str:
+    return remote.split(";")[0]
