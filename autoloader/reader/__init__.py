@@ -17,11 +17,12 @@ wrote in a call that raised is to be thrown away. `done.files` says per file wha
 
 from __future__ import annotations
 
-from autoloader.reader.contract import Lineage, ReadContract, SourceFile
+from autoloader.reader.contract import Dialect, Lineage, ReadContract, SourceFile
 from autoloader.reader.reading import REJECTS, Done, FileDone, Reading, connect, groups, open_reading
 
 __all__ = [
     "REJECTS",
+    "Dialect",
     "Done",
     "FileDone",
     "Lineage",

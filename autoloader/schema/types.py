@@ -1,16 +1,21 @@
-"""Types, columns and table schemas in Iceberg's vocabulary, and what changes between two schemas.
-
-Knows nothing of YAML, Arrow, DuckDB or PyIceberg; those rooms translate at their own doors.
-"""
+"""Types, columns and table schemas in Iceberg's vocabulary."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Final
 
 PRIMITIVES: Final = frozenset(
     "boolean int long float double date time timestamp timestamptz string uuid binary".split()
 )
+
+_PLAIN: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+def quote(name: str) -> str:
+    """The name as `parse_type` reads it back: in backticks unless it is a plain identifier."""
+    return name if _PLAIN.fullmatch(name) else "`" + name.replace("`", "``") + "`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,3 +103,8 @@ class TableSchema:
 
     def __str__(self) -> str:
         return ", ".join(f"{quote(c.name)} {c.type}" for c in self.columns)
+
+    def find(self, name: str) -> Column | None:
+        """The column of that name, without regard to case; None: there is none."""
+        folded = name.casefold()
+        return next((c for c in self.columns if c.name.casefold() == folded), None)
