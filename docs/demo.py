@@ -102,12 +102,12 @@ def query() -> None:
 
 def engine() -> str:
     """One sentence: which engine `auto` took on this machine, and why."""
-    from autoloader.engine import find_java
+    from autoloader.engine.java import find_java, why_none
 
     java = find_java()
     if java is None:
-        return "no Java 17 or newer was found, so Sail loaded the files."
-    return "local Spark loaded the files."
+        return f"Sail loaded the files. {why_none()}"
+    return f"local Spark loaded the files, on Java {java.version}."
 
 
 if __name__ == "__main__":

@@ -40,6 +40,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Says in the last lines what ran the tests' Spark tasks."""
+    from autoloader.engine.java import find_java, why_none
+
+    java = find_java()
+    if java is None:
+        terminalreporter.write_line(f"Engine: Sail, and no test of a JVM's Spark ran. {why_none()}")
+    else:
+        terminalreporter.write_line(f"Engine: local Spark, on Java {java.version}.")
+
+
 @pytest.fixture(scope="session")
 def update_golden(pytestconfig: pytest.Config) -> bool:
     """Whether golden tests write what they got instead of comparing."""
