@@ -1,0 +1,295 @@
+"""Iceberg tables: their state, DDL, commits, branches, and what is in them.
+
+`Lake` is a façade that imports PyIceberg only when it has to: with the embedded catalog, `table()` reads one
+row of SQLite and one JSON file. Nothing here reads a clock, asks a person, or knows the ledger.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from autoloader.errors import LakeError
+from autoloader.lake import peek
+from autoloader.lake.catalogs import catalog_properties, explained, open_catalog
+from autoloader.lake.state import (
+    LINEAGE,
+    QUARANTINE,
+    Commit,
+    HeldFile,
+    SchemaUpdate,
+    SnapshotInfo,
+    TableState,
+    quarantine_name,
+    state_of,
+)
+from autoloader.loader import WriteFormat
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyiceberg.catalog import Catalog
+
+    from autoloader.schema import TableSchema
+    from autoloader.spec import StorageSettings
+
+__all__ = [
+    "LINEAGE",
+    "QUARANTINE",
+    "Commit",
+    "HeldFile",
+    "Lake",
+    "SchemaUpdate",
+    "SnapshotInfo",
+    "TableState",
+    "quarantine_name",
+]
+
+
+class Lake:
+    """The Iceberg catalog of a project.
+
+    Every method raises `LakeError` (what, why, fix) for a catalog that is down, a missing table or a missing
+    permission; table names are `namespace.table`.
+    """
+
+    def __init__(
+        self,
+        catalog: Mapping[str, str] | None = None,
+        storage: Mapping[str, StorageSettings] | None = None,
+        *,
+        project_dir: Path | None = None,
+    ) -> None:
+        """Name the catalog; nothing is opened, made or imported yet.
+
+        Args:
+            catalog: PyIceberg's properties; empty = the embedded SQL catalog below `.autoloader/`.
+            storage: How to reach each scheme, for the tables' own files.
+            project_dir: Where relative paths start; None = the working directory.
+        """
+        self._storage = dict(storage or {})
+        self.properties = catalog_properties(catalog or {}, self._storage, project_dir or Path.cwd())
+        self._name = self.properties.get("name", "lake")
+        self._lock = threading.RLock()
+
+    def warm(self) -> threading.Thread:
+        """Begin to import PyIceberg in the background: call it when a commit is to be expected."""
+        thread = threading.Thread(target=import_module, args=("autoloader.lake.tables",), daemon=True)
+        thread.start()
+        return thread
+
+    @cached_property
+    def _opened(self) -> Catalog:
+        return open_catalog(self.properties)
+
+    @property
+    def _catalog(self) -> Catalog:
+        with self._lock:
+            return self._opened
+
+    @property
+    def _work(self) -> Any:
+        return import_module("autoloader.lake.tables")
+
+    # ------------------------------------------------------------------ state
+
+    def table(self, name: str) -> TableState | None:
+        """A table's state now; None where there is no such table, or no catalog yet. Writes nothing."""
+        file = peek.sqlite_file(self.properties)
+        if file is not None:
+            namespace, _, table = name.rpartition(".")
+            try:
+                metadata = peek.table_metadata(file, self._name, namespace, table)
+            except peek.Unfit:
+                pass
+            else:
+                return None if metadata is None else state_of(name, metadata)
+        with explained(f"the table {name} cannot be read"):
+            found = self._work.load(self._catalog, name)
+            return None if found is None else self._work.state(name, found)
+
+    def check(self) -> str:
+        """One sentence on the catalog for `doctor`: opened, and how many namespaces it has."""
+        with explained("the Iceberg catalog cannot be reached"):
+            spaces = self._catalog.list_namespaces()
+        return f"catalog {self._name} answers, {len(spaces)} namespaces"
+
+    # ------------------------------------------------------------------ DDL
+
+    def create(
+        self,
+        name: str,
+        schema: TableSchema,
+        partition_by: Sequence[str] = (),
+        properties: Mapping[str, str] | None = None,
+        *,
+        lineage_columns: bool = True,
+    ) -> TableState:
+        """Make a table, its namespace where need be; lineage columns at its end."""
+        with explained(f"the table {name} cannot be created"):
+            table = self._work.create(
+                self._catalog, name, schema, tuple(partition_by), properties or {}, lineage=lineage_columns
+            )
+            found: TableState = self._work.state(name, table)
+            return found
+
+    def evolve(
+        self,
+        name: str,
+        update: SchemaUpdate | None = None,
+        *,
+        properties: Mapping[str, str] | None = None,
+        partition_by: Sequence[str] | None = None,
+    ) -> TableState:
+        """Change schema, properties or partitioning by metadata alone; doing it twice changes nothing."""
+        with explained(f"the table {name} cannot be changed"):
+            terms = None if partition_by is None else tuple(partition_by)
+            self._work.evolve(self._catalog, name, update, properties, terms)
+        return self._there(name)
+
+    def drop(self, name: str, *, purge: bool = False) -> None:
+        """Drop a table with its quarantine table; with `purge` their files. Nothing where there is none."""
+        with explained(f"the table {name} cannot be dropped"):
+            self._work.drop(self._catalog, name, purge=purge)
+
+    def rename(self, old: str, new: str) -> None:
+        """Rename a table with its quarantine table; the files stay where they are."""
+        with explained(f"the table {old} cannot be renamed to {new}"):
+            self._work.rename(self._catalog, old, new)
+
+    # ------------------------------------------------------------------ writing
+
+    def write_format(
+        self, name: str, branch: str | None = None, *, update: SchemaUpdate | None = None
+    ) -> WriteFormat:
+        """What the loader's data files must look like.
+
+        Args:
+            name: The table.
+            branch: Where they will be committed (all branches share one schema).
+            update: A schema update that will be committed together with them.
+        """
+        with explained(f"the table {name} cannot be read"):
+            table = self._work.needed(self._catalog, name)
+            found: WriteFormat = self._work.write_format(table, branch, update)
+            return found
+
+    def quarantine_format(self, name: str) -> WriteFormat:
+        """The same for the table's quarantine table, which is made by the first commit that needs it."""
+        with explained(f"the table {name} cannot be read"):
+            main = self._work.write_format(self._work.needed(self._catalog, name), None, None)
+            found: WriteFormat = self._work.quarantine_format(self._catalog, name, main)
+            return found
+
+    def commit(self, name: str, commit: Commit) -> int | None:
+        """Commit a batch: one snapshot of the table, then one of the quarantine table if rows were rejected.
+
+        Doing it again finds the batch and changes nothing, so an interrupted commit is completed by the
+        same call.
+
+        Returns:
+            The batch's snapshot; without files to add or remove no snapshot is made, and it is the
+            branch's current one, or None.
+
+        Raises:
+            CommitConflictError: Removed files are not there any more, or the batch was revoked.
+            CommitUnknownError: The catalog did not say whether it took place.
+        """
+        with explained(f"{name} could not be committed to"):
+            found: int | None = self._work.commit(self._catalog, name, commit)
+            return found
+
+    def find_batch(self, name: str, batch_id: str, branch: str | None = None) -> int | None:
+        """The snapshot of a batch in the history of a branch (of `main`); None: not committed there."""
+        if branch is None:
+            state = self.table(name)
+            return None if state is None else state.find_batch(batch_id)
+        with explained(f"the table {name} cannot be read"):
+            table = self._work.load(self._catalog, name)
+            return None if table is None else self._work.find_batch(table, batch_id, branch)
+
+    def revoke(self, name: str, batch_id: str, branch: str | None = None) -> int | None:
+        """Settle a batch of a dead worker before its files are released.
+
+        Returns:
+            Its snapshot, if it was committed after all. None: it was not, and can never be any more.
+        """
+        with explained(f"{name} could not be committed to"):
+            found: int | None = self._work.revoke(self._catalog, name, batch_id, branch)
+            return found
+
+    def sweep(self, name: str, batch_id: str) -> int:
+        """Delete the data files of a batch that no snapshot knows; how many. Only for settled batches."""
+        from autoloader.lake.sweeping import sweep
+
+        with explained(f"the left-over files of a batch of {name} cannot be deleted"):
+            return sweep(self._catalog, name, batch_id, self._storage)
+
+    # ------------------------------------------------------------------ branches and history
+
+    def start_branch(self, name: str, branch: str) -> None:
+        """Make a branch without rows, to build a table's new content aside; nothing where it is there."""
+        with explained(f"the branch {branch} of {name} cannot be made"):
+            self._work.start_branch(self._catalog, name, branch, {"autoloader.branch": branch})
+
+    def swap(self, name: str, branch: str, *, expected_snapshot_id: int | None) -> int:
+        """Serve a branch's content as the table, in one step, and forget the branch's name.
+
+        Raises:
+            LakeError: The table moved from `expected_snapshot_id` since the branch was begun.
+        """
+        with explained(f"the branch {branch} of {name} cannot be swapped in"):
+            found: int = self._work.swap(self._catalog, name, branch, expected_snapshot_id)
+            return found
+
+    def remove_branch(self, name: str, branch: str) -> None:
+        """Forget a branch; nothing where there is none."""
+        with explained(f"the branch {branch} of {name} cannot be removed"):
+            self._work.remove_branch(self._catalog, name, branch)
+
+    def rollback(self, name: str, snapshot_id: int | None) -> None:
+        """Make an earlier snapshot the current one; None = take all rows out, in a new snapshot."""
+        with explained(f"{name} cannot be rolled back"):
+            if snapshot_id is None:
+                self._work.truncate(self._catalog, name, {"autoloader.rollback": "all"}, None)
+            else:
+                self._work.rollback(self._catalog, name, snapshot_id)
+
+    # ------------------------------------------------------------------ content
+
+    def files_holding(
+        self, name: str, src_file_ids: Sequence[int], branch: str | None = None
+    ) -> tuple[HeldFile, ...]:
+        """The data files with rows of those source file versions, sorted by path; exact."""
+        with explained(f"the data files of {name} cannot be read"):
+            found: tuple[HeldFile, ...] = self._work.files_holding(
+                self._catalog, name, tuple(src_file_ids), branch
+            )
+            return found
+
+    def row_counts(
+        self,
+        name: str,
+        *,
+        branch: str | None = None,
+        snapshot_id: int | None = None,
+        with_paths: bool = False,
+    ) -> pa.Table:
+        """Rows per source file version: `src_file_id, file_path, batch_id, rows`, sorted by id.
+
+        Path and batch are null unless `with_paths` (which reads two more columns). Rows that are not ours
+        are counted under a null id.
+        """
+        with explained(f"the data files of {name} cannot be read"):
+            table = self._work.needed(self._catalog, name)
+            found: pa.Table = self._work.contents.row_counts(table, branch, snapshot_id, with_paths=with_paths)
+            return found
+
+    def _there(self, name: str) -> TableState:
+        state = self.table(name)
+        if state is None:
+            raise LakeError(f"there is no table {name}")
+        return state

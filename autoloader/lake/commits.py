@@ -1,0 +1,204 @@
+"""One batch, one snapshot: schema change, removed and added data files and the batch's id in one commit.
+
+Imports PyIceberg: loaded by `tables` only.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+
+import pyarrow as pa
+from pyiceberg.catalog import Catalog
+from pyiceberg.exceptions import CommitFailedException, CommitStateUnknownException, ValidationException
+from pyiceberg.manifest import DataFile, ManifestContent
+from pyiceberg.table import Table, Transaction
+from pyiceberg.table.refs import MAIN_BRANCH
+from pyiceberg.table.snapshots import ancestors_of
+
+from autoloader.errors import AutoloaderError, CommitConflictError, CommitUnknownError, LakeError
+from autoloader.lake.catalogs import explain
+from autoloader.lake.datafiles import DataFiles
+from autoloader.lake.shapes import apply_update
+from autoloader.lake.state import BATCH_ID, REVOKED, SchemaUpdate
+
+ATTEMPTS: Final = 8  # against other committers; waits add up to about 10 s
+_FIRST_WAIT_S: Final = 0.05
+
+Stage = Callable[[Transaction, Table], None]
+
+
+def commit_files(
+    catalog: Catalog,
+    name: str,
+    *,
+    summary: Mapping[str, str],
+    rows: pa.Table | None,
+    removed: Iterable[str],
+    branch: str | None,
+    schema_update: SchemaUpdate | None = None,
+) -> int | None:
+    """Commit one batch to one table, once.
+
+    Returns:
+        The snapshot that holds the batch: the new one, or the one that was found in the history. Without
+        files to add or remove there is no snapshot; then the branch's current one, or None.
+    """
+    batch_id = summary[BATCH_ID]
+    gone = frozenset(removed)
+
+    def stage(transaction: Transaction, table: Table) -> None:
+        if schema_update is not None:
+            with transaction.update_schema() as update:
+                apply_update(update, table.schema(), schema_update)
+        if not gone and (rows is None or not rows.num_rows):
+            return
+        known = DataFiles(transaction.table_metadata)
+        added = [known.data_file(row) for row in rows.to_pylist()] if rows is not None else []
+        snapshot = transaction.update_snapshot(snapshot_properties=dict(summary), branch=branch or MAIN_BRANCH)
+        if not gone:
+            producer: Any = snapshot.merge_append() if _merges(table) else snapshot.fast_append()
+        else:
+            producer = snapshot.overwrite()
+            for file in _live_files(table, branch, gone, name):
+                producer.delete_data_file(file)
+        for file in added:
+            producer.append_data_file(file)
+        producer.commit()
+
+    return commit(catalog, name, stage, batch_id=batch_id, branch=branch)
+
+
+def commit(
+    catalog: Catalog, name: str, stage: Stage, *, batch_id: str | None = None, branch: str | None = None
+) -> int | None:
+    """Stage a change on fresh metadata and commit it; again where somebody else was quicker.
+
+    Args:
+        catalog: The catalog.
+        name: The table.
+        stage: Puts the change into a transaction; called anew for every attempt.
+        batch_id: The id by which the outcome is found in the history; None: the change may be repeated.
+        branch: The branch whose history counts.
+
+    Raises:
+        CommitConflictError: A data file that was to leave has left already, or the batch was revoked.
+        CommitUnknownError: The outcome could not be learned.
+    """
+    for attempt in range(ATTEMPTS):
+        table = catalog.load_table(name)
+        if batch_id is not None and (found := settled(table, batch_id, branch)) is not None:
+            return found
+        transaction = table.transaction()
+        stage(transaction, table)
+        producers = list(transaction._snapshot_producers)
+        transaction._snapshot_producers = []  # PyIceberg's own retry would not look for the batch first
+        try:
+            transaction.commit_transaction()
+        except (CommitFailedException, ValidationException) as error:
+            for producer in producers:
+                producer._clean_all_uncommitted()
+            if attempt == ATTEMPTS - 1:
+                raise CommitConflictError(
+                    f"{name} could not be committed to",
+                    why=f"other writers were quicker {ATTEMPTS} times in a row; the last time: {error}",
+                    fix="run the same command again; the batch is resumed, nothing is loaded twice.",
+                ) from error
+            time.sleep(_FIRST_WAIT_S * 2**attempt * (0.5 + random.random()))  # noqa: S311 - no secret
+            continue
+        except Exception as error:
+            return _learn(catalog, name, batch_id, branch, error)
+        return _head(catalog.load_table(name) if transaction._table is None else transaction._table, branch)
+    raise AssertionError("unreachable")
+
+
+def _learn(
+    catalog: Catalog, name: str, batch_id: str | None, branch: str | None, error: Exception
+) -> int | None:
+    """What became of a commit that ended in an error which does not say so."""
+    unknown = isinstance(error, CommitStateUnknownException) or batch_id is not None
+    if unknown and batch_id is not None:
+        try:
+            found = settled(catalog.load_table(name), batch_id, branch)
+        except AutoloaderError:
+            raise
+        except Exception:
+            found = None
+        if found is not None:
+            return found
+    if unknown:
+        raise CommitUnknownError(
+            f"it is not known whether the commit to {name} took place",
+            why=f"{type(error).__name__}: {error}",
+            fix="run the same command again when the catalog is up: it looks for the batch in the table first.",
+        ) from error
+    raise explain(f"{name} could not be committed to", error) from error
+
+
+def settled(table: Table, batch_id: str, branch: str | None) -> int | None:
+    """The snapshot of a batch in a branch's history.
+
+    Raises:
+        CommitConflictError: The batch was revoked there.
+    """
+    metadata = table.metadata
+    for snapshot in ancestors_of(metadata.snapshot_by_name(branch or MAIN_BRANCH), metadata):
+        summary = snapshot.summary.additional_properties if snapshot.summary else {}
+        if summary.get(BATCH_ID) == batch_id:
+            return snapshot.snapshot_id
+        if summary.get(REVOKED) == batch_id:
+            raise CommitConflictError(
+                f"the batch {batch_id} may not be committed any more",
+                why="another run took its files back while this one was away",
+                fix="nothing is lost: the files are loaded by the other run, or by the next one.",
+            )
+    return None
+
+
+def _head(table: Table, branch: str | None) -> int | None:
+    snapshot = table.metadata.snapshot_by_name(branch or MAIN_BRANCH)
+    return snapshot.snapshot_id if snapshot else None
+
+
+def _merges(table: Table) -> bool:
+    return str(table.properties.get("commit.manifest-merge.enabled", "false")).lower() == "true"
+
+
+def _live_files(table: Table, branch: str | None, paths: frozenset[str], name: str) -> list[DataFile]:
+    """The data files of those paths that are in the branch now: all, or a conflict."""
+    found = [file for file in live_files(table, branch) if file.file_path in paths]
+    if len(found) != len(paths):
+        missing = sorted(paths - {file.file_path for file in found})
+        raise CommitConflictError(
+            f"{name} was changed by another writer while rows of it were being replaced",
+            why=f"{len(missing)} data files are gone from it, such as {missing[0]}: it was compacted, or rows deleted",
+            fix="run the same command again: the replacement is made anew from what the table holds now.",
+        )
+    return found
+
+
+def live_files(table: Table, branch: str | None = None, *, snapshot_id: int | None = None) -> Iterable[DataFile]:
+    """The data files of a branch (or of one snapshot), in no particular order.
+
+    Raises:
+        LakeError: The table has delete files of another engine: rows in a data file may be deleted.
+    """
+    metadata = table.metadata
+    snapshot = (
+        metadata.snapshot_by_name(branch or MAIN_BRANCH)
+        if snapshot_id is None
+        else metadata.snapshot_by_id(snapshot_id)
+    )
+    if snapshot is None:
+        return
+    for manifest in snapshot.manifests(table.io):
+        if manifest.content == ManifestContent.DELETES and (manifest.has_added_files() or manifest.has_existing_files()):
+            raise LakeError(
+                f"rows of {'.'.join(table.name())} cannot be replaced",
+                why="another engine has deleted rows of it through delete files, which would come back",
+                fix="compact the table with that engine (Spark: CALL system.rewrite_data_files), then run again.",
+            )
+        for entry in manifest.fetch_manifest_entry(table.io, discard_deleted=True):
+            yield entry.data_file

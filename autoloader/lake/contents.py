@@ -1,0 +1,145 @@
+"""Which data files hold a source file's rows, and how many: found by statistics, then counted.
+
+Imports PyIceberg: loaded by `tables` only.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from pyiceberg.conversions import from_bytes
+from pyiceberg.manifest import DataFile
+from pyiceberg.table import Table
+from pyiceberg.types import LongType
+
+from autoloader.lake.commits import live_files
+from autoloader.lake.datafiles import partition_json
+from autoloader.lake.state import HeldFile
+from autoloader.loader import local_path
+
+COUNTS: Final = pa.schema(
+    [
+        pa.field("src_file_id", pa.int64()),
+        pa.field("file_path", pa.string()),
+        pa.field("batch_id", pa.string()),
+        pa.field("rows", pa.int64(), nullable=False),
+    ]
+)
+"""One row per source file version that has rows in the table; path and batch only when asked for."""
+
+_READERS: Final = 8
+_LONG: Final = LongType()
+
+
+def files_holding(table: Table, id_column: str, ids: Sequence[int], branch: str | None) -> tuple[HeldFile, ...]:
+    """The data files with rows of those source files; sorted by path. Exact: the column itself is read."""
+    wanted = sorted(set(ids))
+    field_id = table.schema().find_field(id_column).field_id
+    candidates = [f for f in live_files(table, branch) if _may_hold(f, field_id, wanted)]
+    gone = pa.array(wanted, pa.int64())
+
+    def count(file: DataFile) -> HeldFile | None:
+        known = _only_id(file, field_id)
+        if known is not None:
+            held = {known: file.record_count}
+        else:
+            held = {}
+            for batch in _batches(table, file, [field_id]):
+                column = batch.column(0)
+                for found in pc.value_counts(column.filter(pc.is_in(column, gone))).to_pylist():
+                    held[found["values"]] = held.get(found["values"], 0) + found["counts"]
+        if not held:
+            return None
+        return HeldFile(
+            path=file.file_path,
+            size_bytes=file.file_size_in_bytes,
+            rows=file.record_count,
+            held=held,
+            spec_id=file.spec_id,
+            partition_json=partition_json(file.partition),
+        )
+
+    with ThreadPoolExecutor(_READERS) as pool:
+        return tuple(sorted((h for h in pool.map(count, candidates) if h), key=lambda h: h.path))
+
+
+def row_counts(table: Table, branch: str | None, snapshot_id: int | None, *, with_paths: bool) -> pa.Table:
+    """Rows per source file version, as `COUNTS` sorted by id; reads the lineage columns only."""
+    names = ["_src_file_id", "_src_path", "_batch_id"] if with_paths else ["_src_file_id"]
+    ids = [table.schema().find_field(name).field_id for name in names]
+
+    def count(file: DataFile) -> pa.Table:
+        known = None if with_paths else _only_id(file, ids[0])
+        if known is not None:
+            return pa.table({names[0]: pa.array([known], pa.int64()), "rows": pa.array([file.record_count], pa.int64())})
+        parts = [
+            pa.table(batch.columns, names=names).group_by(names).aggregate([([], "count_all")])
+            for batch in _batches(table, file, ids)
+        ]
+        return _summed(parts, names, "count_all").rename_columns([*names, "rows"])
+
+    files = list(live_files(table, branch, snapshot_id=snapshot_id))
+    with ThreadPoolExecutor(_READERS) as pool:
+        counted = _summed(list(pool.map(count, files)), names, "rows")
+    columns = dict(zip(counted.column_names, counted.columns, strict=True))
+    empty = pa.nulls(counted.num_rows, pa.string())
+    return pa.table(
+        [columns["_src_file_id"], columns.get("_src_path", empty), columns.get("_batch_id", empty), columns["rows"]],
+        schema=COUNTS,
+    ).sort_by("src_file_id")
+
+
+def _summed(parts: list[pa.Table], names: list[str], rows: str) -> pa.Table:
+    if not parts:
+        kinds = [pa.int64(), pa.string(), pa.string()][: len(names)]
+        return pa.schema([*zip(names, kinds, strict=True), (rows, pa.int64())]).empty_table()
+    found = pa.concat_tables(parts).group_by(names).aggregate([(rows, "sum")])
+    return found.rename_columns([*names, rows]) if found.column_names[-1] == f"{rows}_sum" else found.select(
+        [*names, f"{rows}_sum"]
+    ).rename_columns([*names, rows])
+
+
+def _bounds(file: DataFile, field_id: int) -> tuple[int, int] | None:
+    low, high = (file.lower_bounds or {}).get(field_id), (file.upper_bounds or {}).get(field_id)
+    if low is None or high is None:
+        return None
+    return int(from_bytes(_LONG, low)), int(from_bytes(_LONG, high))
+
+
+def _may_hold(file: DataFile, field_id: int, wanted: list[int]) -> bool:
+    bounds = _bounds(file, field_id)
+    if bounds is None:
+        return True
+    at = bisect_left(wanted, bounds[0])
+    return at < len(wanted) and wanted[at] <= bounds[1]
+
+
+def _only_id(file: DataFile, field_id: int) -> int | None:
+    """The one source file whose rows a data file holds, where statistics say so."""
+    bounds = _bounds(file, field_id)
+    nulls = (file.null_value_counts or {}).get(field_id)
+    return bounds[0] if bounds is not None and bounds[0] == bounds[1] and nulls == 0 else None
+
+
+def _batches(table: Table, file: DataFile, field_ids: list[int]) -> Iterator[Any]:
+    """Columns of a data file by field id, in that order; a column that the file has not is null."""
+    place = local_path(file.file_path)
+    source: Any = place if place is not None else table.io.new_input(file.file_path).open()
+    with pq.ParquetFile(source) as parquet:
+        names = {}
+        for field in parquet.schema_arrow:
+            value = (field.metadata or {}).get(b"PARQUET:field_id")
+            if value is not None:
+                names[int(value)] = field.name
+        wanted = [names[i] for i in field_ids if i in names]
+        for batch in parquet.iter_batches(columns=wanted):
+            columns = [
+                batch.column(names[i]) if i in names else pa.nulls(batch.num_rows, pa.string()) for i in field_ids
+            ]
+            yield pa.RecordBatch.from_arrays(columns, names=[str(i) for i in field_ids])

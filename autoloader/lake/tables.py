@@ -1,0 +1,376 @@
+"""The lake's work on PyIceberg: one function per thing that can be done to a table.
+
+Loaded by the `Lake` façade when first needed, because importing PyIceberg takes about 0.5 s.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import pyarrow as pa
+from pyiceberg.catalog import Catalog
+from pyiceberg.exceptions import NoSuchNamespaceError, NoSuchTableError, TableAlreadyExistsError
+from pyiceberg.table import Table, Transaction
+from pyiceberg.table.refs import MAIN_BRANCH
+from pyiceberg.table.snapshots import ancestors_of
+
+from autoloader.errors import LakeError
+from autoloader.lake import commits, contents
+from autoloader.lake.shapes import apply_update, iceberg_schema, parse_term, partition_spec
+from autoloader.lake.state import (
+    BATCH_ID,
+    QUARANTINE,
+    REVOKED,
+    Commit,
+    HeldFile,
+    SchemaUpdate,
+    TableState,
+    quarantine_name,
+    state_of,
+)
+from autoloader.loader import RESULT, WriteFormat
+from autoloader.schema import TableSchema
+
+DEFAULTS: Final = {
+    # metadata files of old versions would pile up, one per batch; snapshots stay
+    "write.metadata.delete-after-commit.enabled": "true",
+    "write.metadata.previous-versions-max": "20",
+    "commit.manifest-merge.enabled": "true",
+}
+"""Properties of a new table where the spec does not set them."""
+
+
+def load(catalog: Catalog, name: str) -> Table | None:
+    """The table, or None where there is none."""
+    try:
+        return catalog.load_table(name)
+    except (NoSuchTableError, NoSuchNamespaceError):
+        return None
+
+
+def needed(catalog: Catalog, name: str) -> Table:
+    """The table.
+
+    Raises:
+        LakeError: There is none.
+    """
+    table = load(catalog, name)
+    if table is None:
+        raise LakeError(
+            f"there is no table {name}",
+            why="it is not in the catalog: it was dropped or renamed, or never made",
+            fix="plan again to see what that means:\n  python plan_apply.py plan",
+        )
+    return table
+
+
+def state(name: str, table: Table) -> TableState:
+    """A loaded table's state."""
+    return state_of(name, json.loads(table.metadata.model_dump_json()))
+
+
+def create(
+    catalog: Catalog,
+    name: str,
+    schema: TableSchema,
+    partition_by: tuple[str, ...],
+    properties: Mapping[str, str],
+    *,
+    lineage: bool,
+    location: str | None = None,
+) -> Table:
+    """Make a table, and its namespace where it is not there.
+
+    Raises:
+        LakeError: There is one of that name already, or the schema or partitioning cannot be.
+    """
+    namespace, _, _ = name.rpartition(".")
+    if not namespace:
+        raise LakeError(
+            f"the table {name} has no namespace",
+            why="Iceberg catalogs keep tables in namespaces",
+            fix=f"write destination.table as raw.{name}, say.",
+        )
+    whole = iceberg_schema(schema, lineage=lineage)
+    spec = partition_spec(partition_by, whole)
+    catalog.create_namespace_if_not_exists(namespace)
+    try:
+        return catalog.create_table(
+            name, whole, location=location, partition_spec=spec, properties=DEFAULTS | dict(properties)
+        )
+    except TableAlreadyExistsError as error:
+        raise LakeError(
+            f"the table {name} is there already",
+            why="another run, or another tool, made it",
+            fix="plan again; a table made by another tool is taken over by:\n"
+            f"  python plan_apply.py state adopt NAME",
+        ) from error
+
+
+def write_format(table: Table, branch: str | None, update: SchemaUpdate | None) -> WriteFormat:
+    """What data files of the table look like, after a schema update that is to be committed with them."""
+    metadata = table.metadata
+    if update is not None:
+        transaction = table.transaction()
+        with transaction.update_schema() as staged:
+            apply_update(staged, table.schema(), update)
+        metadata = transaction.table_metadata
+    return WriteFormat(
+        location=metadata.location.rstrip("/"),
+        schema_json=metadata.schema().model_dump_json(),
+        spec_json=metadata.spec().model_dump_json(),
+        properties=dict(metadata.properties),
+    )
+
+
+def quarantine_format(catalog: Catalog, name: str, main: WriteFormat) -> WriteFormat:
+    """The format of the quarantine table, also before there is one."""
+    table = load(catalog, quarantine_name(name))
+    if table is not None:
+        return write_format(table, None, None)
+    return WriteFormat(
+        location=f"{main.location}__quarantine",
+        schema_json=iceberg_schema(QUARANTINE, lineage=False).model_dump_json(),
+    )
+
+
+def commit(catalog: Catalog, name: str, wanted: Commit) -> int | None:
+    """Commit a batch to its table and, where rows were rejected, to the quarantine table after it."""
+    rows = wanted.data_files if wanted.data_files is not None else RESULT.empty_table()
+    by_table = {
+        table: rows.filter(
+            pa.array(
+                [k == "data_file" and t == table for k, t in zip(rows["kind"].to_pylist(), rows["table"].to_pylist(), strict=True)],
+                pa.bool_(),
+            )
+        )
+        for table in ("main", "quarantine")
+    }
+    found = commits.commit_files(
+        catalog,
+        name,
+        summary=wanted.summary,
+        rows=by_table["main"],
+        removed=wanted.removed_files,
+        branch=wanted.branch,
+        schema_update=wanted.schema_update,
+    )
+    if by_table["quarantine"].num_rows:
+        _commit_quarantine(catalog, name, wanted, by_table["quarantine"])
+    return found
+
+
+def _commit_quarantine(catalog: Catalog, name: str, wanted: Commit, rows: pa.Table) -> None:
+    own = quarantine_name(name)
+    if load(catalog, own) is None:
+        location = needed(catalog, name).location().rstrip("/")
+        try:
+            create(catalog, own, QUARANTINE, (), {}, lineage=False, location=f"{location}__quarantine")
+        except LakeError:
+            if load(catalog, own) is None:
+                raise
+    commits.commit_files(catalog, own, summary=wanted.summary, rows=rows, removed=(), branch=None)
+
+
+def revoke(catalog: Catalog, name: str, batch_id: str, branch: str | None) -> int | None:
+    """Settle a batch whose worker is gone: its snapshot if it was committed, else never any more.
+
+    A mark in the history (an empty snapshot) makes a later commit of the batch fail, so that a worker that
+    wakes up cannot commit data files that have been deleted.
+    """
+    found: list[int] = []
+
+    def stage(transaction: Transaction, table: Table) -> None:
+        snapshot = commits.settled(table, batch_id, branch)
+        if snapshot is not None:
+            found.append(snapshot)
+            return
+        transaction.update_snapshot(
+            snapshot_properties={REVOKED: batch_id}, branch=branch or MAIN_BRANCH
+        ).fast_append().commit()
+
+    commits.commit(catalog, name, stage, branch=branch)
+    return found[0] if found else None
+
+
+def find_batch(table: Table, batch_id: str, branch: str | None) -> int | None:
+    """The snapshot of a batch in a branch's history, or None."""
+    metadata = table.metadata
+    for snapshot in ancestors_of(metadata.snapshot_by_name(branch or MAIN_BRANCH), metadata):
+        if snapshot.summary and snapshot.summary.additional_properties.get(BATCH_ID) == batch_id:
+            return snapshot.snapshot_id
+    return None
+
+
+def evolve(
+    catalog: Catalog,
+    name: str,
+    update: SchemaUpdate | None,
+    properties: Mapping[str, str] | None,
+    partition_by: tuple[str, ...] | None,
+) -> None:
+    """Change a table's schema, properties or partitioning (for new files), in one commit."""
+
+    def stage(transaction: Transaction, table: Table) -> None:
+        if update is not None:
+            with transaction.update_schema() as staged:
+                apply_update(staged, table.schema(), update)
+        if properties:
+            transaction.set_properties(dict(properties))
+        if partition_by is not None:
+            _repartition(transaction, table, partition_by)
+
+    commits.commit(catalog, name, stage)
+
+
+def _repartition(transaction: Transaction, table: Table, partition_by: tuple[str, ...]) -> None:
+    schema = transaction.table_metadata.schema()
+    wanted = {(f.source_id, str(f.transform)): f for f in partition_spec(partition_by, schema).fields}
+    have = {(f.source_id, str(f.transform)): f for f in table.spec().fields if str(f.transform) != "void"}
+    with transaction.update_spec() as spec:
+        for key, field in have.items():
+            if key not in wanted:
+                spec.remove_field(field.name)
+        for term in partition_by:
+            transform, source = parse_term(term)
+            key = (schema.find_field(source, case_sensitive=False).field_id, str(transform))
+            if key not in have:
+                spec.add_field(source, transform, wanted[key].name)
+
+
+def create_branch(catalog: Catalog, name: str, branch: str) -> int | None:
+    """Make a branch at the current snapshot; a table without one gets it with its first commit."""
+    table = needed(catalog, name)
+    if branch in table.metadata.refs:
+        return table.metadata.refs[branch].snapshot_id
+    snapshot = table.current_snapshot()
+    if snapshot is not None:
+        table.manage_snapshots().create_branch(snapshot.snapshot_id, branch).commit()
+    return snapshot.snapshot_id if snapshot else None
+
+
+def start_branch(catalog: Catalog, name: str, branch: str, summary: Mapping[str, str]) -> int:
+    """Make (or make anew) a branch that holds no rows: an empty snapshot without parent data."""
+
+    def stage(transaction: Transaction, table: Table) -> None:
+        snapshot = table.metadata.snapshot_by_name(branch)
+        if snapshot is None:
+            # a branch that is not there yet starts without a parent, so without data
+            transaction.update_snapshot(
+                snapshot_properties=dict(summary), branch=branch
+            ).fast_append().commit()
+
+    found = commits.commit(catalog, name, stage, branch=branch)
+    assert found is not None
+    return found
+
+
+def swap(catalog: Catalog, name: str, branch: str, expected_snapshot_id: int | None) -> int:
+    """Make a branch's snapshot the current one of `main`, and drop the branch's name.
+
+    Raises:
+        LakeError: There is no such branch, or `main` moved from `expected_snapshot_id` meanwhile.
+    """
+
+    def stage(transaction: Transaction, table: Table) -> None:
+        refs = table.metadata.refs
+        if branch not in refs:
+            raise LakeError(
+                f"{name} has no branch {branch}",
+                why="nothing was built aside, or it was swapped in already",
+                fix="plan the refresh again:\n  python plan_apply.py plan",
+            )
+        current = table.current_snapshot()
+        now = current.snapshot_id if current else None
+        if now != expected_snapshot_id:
+            raise LakeError(
+                f"the rebuilt {name} was not swapped in",
+                why=f"the served table moved meanwhile: snapshot {expected_snapshot_id} was replaced by {now}",
+                fix="run the refresh again; the table that is served is untouched.",
+            )
+        manage = transaction.manage_snapshots()
+        manage.set_current_snapshot(ref_name=branch)
+        manage.remove_branch(branch)
+        manage.commit()
+
+    found = commits.commit(catalog, name, stage)
+    assert found is not None
+    return found
+
+
+def remove_branch(catalog: Catalog, name: str, branch: str) -> None:
+    """Forget a branch; nothing where there is none."""
+    table = needed(catalog, name)
+    if branch in table.metadata.refs:
+        table.manage_snapshots().remove_branch(branch).commit()
+
+
+def rollback(catalog: Catalog, name: str, snapshot_id: int) -> None:
+    """Make an earlier snapshot of `main` the current one.
+
+    Raises:
+        LakeError: It is not in the history (any more).
+    """
+    table = needed(catalog, name)
+    metadata = table.metadata
+    if snapshot_id not in {s.snapshot_id for s in ancestors_of(metadata.current_snapshot(), metadata)}:
+        raise LakeError(
+            f"{name} cannot go back to snapshot {snapshot_id}",
+            why="it is not in the table's history: it has expired, or belongs to a state that was replaced",
+            fix="choose a later run:\n  python plan_apply.py runs",
+        )
+
+    def stage(transaction: Transaction, _: Table) -> None:
+        transaction.manage_snapshots().set_current_snapshot(snapshot_id=snapshot_id).commit()
+
+    commits.commit(catalog, name, stage)
+
+
+def truncate(catalog: Catalog, name: str, summary: Mapping[str, str], branch: str | None) -> int | None:
+    """Take all data files out of a table in one snapshot; the history keeps them."""
+    paths = [file.file_path for file in commits.live_files(needed(catalog, name), branch)]
+    return commits.commit_files(catalog, name, summary=summary, rows=None, removed=paths, branch=branch)
+
+
+def drop(catalog: Catalog, name: str, *, purge: bool) -> None:
+    """Drop a table and its quarantine table; with `purge` their files, too. Nothing where there is none."""
+    for one in (name, quarantine_name(name)):
+        try:
+            if purge:
+                catalog.purge_table(one)
+            else:
+                catalog.drop_table(one)
+        except (NoSuchTableError, NoSuchNamespaceError):
+            continue
+
+
+def rename(catalog: Catalog, old: str, new: str) -> None:
+    """Rename a table and its quarantine table; files stay where they are."""
+    namespace, _, _ = new.rpartition(".")
+    catalog.create_namespace_if_not_exists(namespace)
+    catalog.rename_table(old, new)
+    if load(catalog, quarantine_name(old)) is not None:
+        catalog.rename_table(quarantine_name(old), quarantine_name(new))
+
+
+def files_holding(
+    catalog: Catalog, name: str, ids: Sequence[int], branch: str | None
+) -> tuple[HeldFile, ...]:
+    """The data files with rows of those source files; none for a table without rows."""
+    table = needed(catalog, name)
+    column = "src_file_id" if name.endswith(quarantine_name("")) else "_src_file_id"
+    return contents.files_holding(table, column, ids, branch)
+
+
+def referenced(table: Table) -> frozenset[str]:
+    """The paths of all data files that any snapshot of the table knows."""
+    seen: set[str] = set()
+    manifests: dict[str, Any] = {}
+    for snapshot in table.metadata.snapshots:
+        for manifest in snapshot.manifests(table.io):
+            manifests[manifest.manifest_path] = manifest
+    for manifest in manifests.values():
+        seen.update(e.data_file.file_path for e in manifest.fetch_manifest_entry(table.io, discard_deleted=False))
+    return frozenset(seen)

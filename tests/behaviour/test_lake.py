@@ -1,0 +1,433 @@
+"""Iceberg tables by way of the lake: on a local warehouse, on S3, with the catalog in SQLite and Postgres."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from autoloader.errors import CommitConflictError, LakeError
+from autoloader.lake import Lake, SchemaUpdate
+from autoloader.schema import Column, Primitive, TableSchema, parse_type
+from autoloader.spec import StorageSettings
+
+
+def _kit() -> ModuleType:
+    path = Path(__file__).with_name("lake_kit.py")
+    spec = importlib.util.spec_from_file_location("lake_kit", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["lake_kit"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+kit = _kit()
+
+ID = Column("id", Primitive("long"))
+NAME = Column("name", Primitive("string"))
+FLIGHTS = TableSchema((ID, NAME))
+
+
+def rows_of(src_file_id: int, n: int = 3, batch_id: str = "b1") -> str:
+    return f"SELECT range AS id, 'n' || range AS name, {kit.lineage_sql(src_file_id, batch_id)} FROM range({n})"
+
+
+@pytest.fixture(params=["local", "plain path with # and ?", pytest.param("s3 and postgres", marks=pytest.mark.slow)])
+def lake(request: pytest.FixtureRequest, tmp_path: Path) -> Lake:
+    match request.param:
+        case "local":
+            return Lake(project_dir=tmp_path)
+        case "s3 and postgres":
+            bucket, url = request.getfixturevalue("s3_bucket"), request.getfixturevalue("fresh_postgres_url")
+            endpoint = request.getfixturevalue("moto_server")
+            return Lake(
+                {"type": "sql", "uri": url, "warehouse": f"s3://{bucket}/lake"},
+                {"s3": StorageSettings(endpoint=endpoint, region="us-east-1")},
+            )
+        case _:
+            folder = tmp_path / "odd #1? 100%20"
+            folder.mkdir()
+            return Lake(project_dir=folder)
+
+
+@pytest.fixture
+def local(tmp_path: Path) -> Lake:
+    return Lake(project_dir=tmp_path)
+
+
+def storage_of(lake: Lake) -> Any:
+    return lake._storage
+
+
+def load(lake: Lake, select_sql: str, batch_id: str = "b1", **more: Any) -> int | None:
+    data = kit.data_files(lake, "raw.flights", select_sql, batch_id, storage=storage_of(lake))
+    return lake.commit("raw.flights", kit.batch(data, batch_id, **more))
+
+
+def test_a_catalog_that_is_not_there_has_no_tables_and_is_not_made_by_asking(tmp_path: Path) -> None:
+    assert Lake(project_dir=tmp_path).table("raw.flights") is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_committed_batch_is_read_back_and_found_by_its_id(lake: Lake) -> None:
+    lake.create("raw.flights", FLIGHTS)
+    snapshot = load(lake, rows_of(1))
+    assert snapshot is not None
+    state = lake.table("raw.flights")
+    assert state is not None
+    assert (state.rows, state.data_files, state.snapshot_id) == (3, 1, snapshot)
+    assert state.schema == FLIGHTS
+    assert state.has_lineage
+    assert lake.find_batch("raw.flights", "b1") == snapshot
+    assert lake.find_batch("raw.flights", "b2") is None
+    assert [(r["id"], r["name"], r["_src_row"]) for r in kit.scan(lake, "raw.flights")] == [
+        (0, "n0", 0),
+        (1, "n1", 1),
+        (2, "n2", 2),
+    ]
+
+
+def test_the_snapshot_says_which_batch_plan_run_and_token_it_is_of(local: Lake) -> None:
+    local.create("raw.flights", FLIGHTS)
+    load(local, rows_of(1))
+    state = local.table("raw.flights")
+    assert state is not None
+    summary = state.history[0].summary
+    assert {k: v for k, v in summary.items() if k.startswith("autoloader.")} == {
+        "autoloader.batch-id": "b1",
+        "autoloader.plan-id": "plan-1",
+        "autoloader.run-id": "run-1",
+        "autoloader.fencing-token": "7",
+        "autoloader.ingestion": "flights",
+    }
+
+
+def test_committing_a_batch_twice_adds_its_rows_once(local: Lake) -> None:
+    local.create("raw.flights", FLIGHTS)
+    data = kit.data_files(local, "raw.flights", rows_of(1))
+    first = local.commit("raw.flights", kit.batch(data))
+    assert local.commit("raw.flights", kit.batch(data)) == first
+    assert len(kit.scan(local, "raw.flights")) == 3
+
+
+def test_a_batch_without_files_makes_no_snapshot(local: Lake) -> None:
+    local.create("raw.flights", FLIGHTS)
+    assert local.commit("raw.flights", kit.batch()) is None
+    state = local.table("raw.flights")
+    assert state is not None
+    assert state.history == ()
+
+
+def test_a_replacement_takes_old_rows_out_and_new_ones_in_by_one_snapshot(lake: Lake) -> None:
+    lake.create("raw.flights", FLIGHTS)
+    load(lake, rows_of(1, 3), "b1")
+    load(lake, rows_of(2, 5), "b2")
+    held = lake.files_holding("raw.flights", [1])
+    assert [(h.held, h.rows, h.empties) for h in held] == [({1: 3}, 3, True)]
+    data = kit.data_files(lake, "raw.flights", rows_of(3, 4), "b3", storage=storage_of(lake))
+    lake.commit("raw.flights", kit.batch(data, "b3", removed_files=tuple(h.path for h in held)))
+    state = lake.table("raw.flights")
+    assert state is not None
+    assert len(state.history) == 3
+    assert (state.rows, state.data_files) == (9, 2)
+    assert lake.row_counts("raw.flights").to_pylist() == [
+        {"src_file_id": 2, "file_path": None, "batch_id": None, "rows": 5},
+        {"src_file_id": 3, "file_path": None, "batch_id": None, "rows": 4},
+    ]
+
+
+def test_row_counts_tell_path_and_batch_when_asked(local: Lake) -> None:
+    local.create("raw.flights", FLIGHTS)
+    load(local, f"({rows_of(1, 3)}) UNION ALL ({rows_of(2, 2)})")
+    assert local.row_counts("raw.flights", with_paths=True).to_pylist() == [
+        {"src_file_id": 1, "file_path": "file:///f1", "batch_id": "b1", "rows": 3},
+        {"src_file_id": 2, "file_path": "file:///f2", "batch_id": "b1", "rows": 2},
+    ]
+    held = local.files_holding("raw.flights", [2, 77])
+    assert [(h.held, h.rows, h.empties) for h in held] == [({2: 2}, 5, False)]
+
+
+def test_removing_a_file_that_another_writer_removed_is_a_conflict_and_adds_nothing(local: Lake) -> None:
+    local.create("raw.flights", FLIGHTS)
+    load(local, rows_of(1))
+    (held,) = local.files_holding("raw.flights", [1])
+    local._catalog.load_table("raw.flights").delete("id >= 0")
+    data = kit.data_files(local, "raw.flights", rows_of(2), "b2")
+    with pytest.raises(CommitConflictError, match="another writer"):
+        local.commit("raw.flights", kit.batch(data, "b2", removed_files=(held.path,)))
+    assert kit.scan(local, "raw.flights") == []
+
+
+def test_writers_at_the_same_time_all_get_their_rows_in(local: Lake) -> None:
+    local.create("raw.flights", FLIGHTS)
+    data = [kit.data_files(local, "raw.flights", rows_of(i), f"b{i}") for i in range(6)]
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(lambda i: local.commit("raw.flights", kit.batch(data[i], f"b{i}")), range(6)))
+    assert len(kit.scan(local, "raw.flights")) == 18
+    assert all(local.find_batch("raw.flights", f"b{i}") for i in range(6))
+
+
+def test_a_replacement_stands_beside_an_append_that_came_between(local: Lake, monkeypatch: Any) -> None:
+    """The other writer's append must neither be lost nor refuse ours."""
+    from autoloader.lake import commits
+
+    local.create("raw.flights", FLIGHTS)
+    load(local, rows_of(1))
+    (held,) = local.files_holding("raw.flights", [1])
+    between = kit.data_files(local, "raw.flights", rows_of(2, 10), "b2")
+    ours = kit.data_files(local, "raw.flights", rows_of(3), "b3")
+    original: Callable[..., Any] = commits._live_files
+    raced: list[int] = []
+
+    def racing(*args: Any) -> Any:
+        found = original(*args)
+        if not raced:
+            raced.append(1)
+            local.commit("raw.flights", kit.batch(between, "b2"))
+        return found
+
+    monkeypatch.setattr(commits, "_live_files", racing)
+    local.commit("raw.flights", kit.batch(ours, "b3", removed_files=(held.path,)))
+    assert local.row_counts("raw.flights").select(["src_file_id", "rows"]).to_pylist() == [
+        {"src_file_id": 2, "rows": 10},
+        {"src_file_id": 3, "rows": 3},
+    ]
+
+
+def test_a_revoked_batch_can_never_be_committed_any_more(local: Lake) -> None:
+    local.create("raw.flights", FLIGHTS)
+    data = kit.data_files(local, "raw.flights", rows_of(1))
+    assert local.revoke("raw.flights", "b1") is None
+    with pytest.raises(CommitConflictError, match="may not be committed"):
+        local.commit("raw.flights", kit.batch(data))
+    assert kit.scan(local, "raw.flights") == []
+
+
+def test_revoking_a_batch_that_was_committed_tells_its_snapshot(local: Lake) -> None:
+    local.create("raw.flights", FLIGHTS)
+    snapshot = load(local, rows_of(1))
+    assert local.revoke("raw.flights", "b1") == snapshot
+    state = local.table("raw.flights")
+    assert state is not None
+    assert len(state.history) == 1
+
+
+def test_a_commit_whose_answer_was_lost_is_found_in_the_history(local: Lake, monkeypatch: Any) -> None:
+    local.create("raw.flights", FLIGHTS)
+    data = kit.data_files(local, "raw.flights", rows_of(1))
+    original = type(local._catalog).commit_table
+
+    def lossy(*args: Any, **kwargs: Any) -> Any:
+        original(*args, **kwargs)
+        raise ConnectionResetError("connection reset by peer")
+
+    monkeypatch.setattr(type(local._catalog), "commit_table", lossy)
+    snapshot = local.commit("raw.flights", kit.batch(data))
+    monkeypatch.undo()
+    assert snapshot == local.find_batch("raw.flights", "b1")
+    assert len(kit.scan(local, "raw.flights")) == 3
+
+
+def test_sweep_deletes_what_no_snapshot_knows_and_nothing_else(lake: Lake) -> None:
+    lake.create("raw.flights", FLIGHTS)
+    load(lake, rows_of(1), "b1")
+    kit.data_files(lake, "raw.flights", rows_of(2), "b1", storage=storage_of(lake))
+    kit.data_files(lake, "raw.flights", rows_of(2), "b2", storage=storage_of(lake))
+    assert lake.sweep("raw.flights", "b1") == 1
+    assert lake.sweep("raw.flights", "b2") == 1
+    assert lake.sweep("raw.flights", "b2") == 0
+    assert len(kit.scan(lake, "raw.flights")) == 3
+
+
+def test_rejected_rows_go_to_a_quarantine_table_made_for_them(lake: Lake) -> None:
+    lake.create("raw.flights", FLIGHTS)
+    select = (
+        "SELECT 1::BIGINT AS src_file_id, 'file:///f1' AS file_path, 4::BIGINT AS row, 'id' AS \"column\","
+        " 'x' AS raw, 'not a long' AS error, 'b1' AS batch_id, TIMESTAMPTZ '2026-01-02 03:04:05+00' AS ingested_at"
+    )
+    data = kit.data_files(lake, "raw.flights", select, table="quarantine", storage=storage_of(lake))
+    assert lake.table("raw.flights__quarantine") is None
+    lake.commit("raw.flights", kit.batch(data))
+    lake.commit("raw.flights", kit.batch(data))
+    assert [r["raw"] for r in kit.scan(lake, "raw.flights__quarantine")] == ["x"]
+    lake.drop("raw.flights", purge=True)
+    assert lake.table("raw.flights__quarantine") is None
+
+
+def test_a_rebuild_on_a_branch_is_not_seen_until_it_is_swapped_in(lake: Lake) -> None:
+    lake.create("raw.flights", FLIGHTS)
+    served = load(lake, rows_of(1, 3))
+    lake.start_branch("raw.flights", "rebuild")
+    load(lake, rows_of(2, 2), "b2", branch="rebuild")
+    load(lake, rows_of(3, 2), "b3", branch="rebuild")
+    assert len(kit.scan(lake, "raw.flights")) == 3
+    assert lake.find_batch("raw.flights", "b2", branch="rebuild") is not None
+    lake.swap("raw.flights", "rebuild", expected_snapshot_id=served)
+    assert lake.row_counts("raw.flights").column("src_file_id").to_pylist() == [2, 3]
+    state = lake.table("raw.flights")
+    assert state is not None
+    assert list(state.branches) == ["main"]
+    assert lake.find_batch("raw.flights", "b2") is not None
+
+
+def test_a_swap_is_refused_when_the_served_table_moved(local: Lake) -> None:
+    local.create("raw.flights", FLIGHTS)
+    served = load(local, rows_of(1))
+    local.start_branch("raw.flights", "rebuild")
+    load(local, rows_of(2), "b2", branch="rebuild")
+    load(local, rows_of(3), "b3")
+    with pytest.raises(LakeError, match="not swapped in"):
+        local.swap("raw.flights", "rebuild", expected_snapshot_id=served)
+    local.remove_branch("raw.flights", "rebuild")
+    local.remove_branch("raw.flights", "rebuild")
+    assert len(kit.scan(local, "raw.flights")) == 6
+
+
+def test_rollback_brings_an_earlier_snapshot_back(local: Lake) -> None:
+    local.create("raw.flights", FLIGHTS)
+    first = load(local, rows_of(1, 3), "b1")
+    load(local, rows_of(2, 5), "b2")
+    local.rollback("raw.flights", first)
+    assert len(kit.scan(local, "raw.flights")) == 3
+    assert local.find_batch("raw.flights", "b2") is None
+    local.rollback("raw.flights", None)
+    assert kit.scan(local, "raw.flights") == []
+    with pytest.raises(LakeError, match="cannot go back"):
+        local.rollback("raw.flights", 12345)
+
+
+def test_schema_change_and_rows_come_in_one_commit(local: Lake) -> None:
+    local.create("raw.flights", TableSchema((Column("id", Primitive("int")), NAME)))
+    local.commit("raw.flights", kit.batch(kit.data_files(local, "raw.flights", rows_of(1, 1)), "b1"))
+    update = SchemaUpdate(
+        TableSchema((ID, NAME, Column("place", parse_type("struct<x: int, tags: list<string>>"), description="where")))
+    )
+    select = f"SELECT 5000000000 AS id, 'z' AS name, {{'x': 1, 'tags': ['a']}} AS place, {kit.lineage_sql(2, 'b2')}"
+    data = kit.data_files(local, "raw.flights", select, "b2", update=update)
+    before = local.table("raw.flights")
+    local.commit("raw.flights", kit.batch(data, "b2", schema_update=update))
+    after = local.table("raw.flights")
+    assert before is not None
+    assert after is not None
+    assert before.schema_id != after.schema_id
+    assert [c.name for c in after.schema.columns] == ["id", "name", "place"]
+    names = [f.name for f in local._catalog.load_table("raw.flights").schema().fields]
+    assert names[:4] == ["id", "name", "place", "_src_file_id"]
+    assert [(r["id"], r["place"]) for r in sorted(kit.scan(local, "raw.flights"), key=lambda r: r["id"])] == [
+        (0, None),
+        (5_000_000_000, {"x": 1, "tags": ["a"]}),
+    ]
+
+
+def test_rename_widen_describe_and_nested_add_are_metadata_only_and_repeatable(local: Lake) -> None:
+    local.create("raw.flights", TableSchema((Column("id", Primitive("int")), Column("p", parse_type("struct<x: int>")))))
+    select = f"SELECT 1::INT AS id, {{'x': 2}} AS p, {kit.lineage_sql(1)}"
+    local.commit("raw.flights", kit.batch(kit.data_files(local, "raw.flights", select)))
+    target = TableSchema(
+        (
+            Column("number", Primitive("long"), description="flight number"),
+            Column("p", parse_type("struct<x: long, y: map<string, decimal(9,2)>>")),
+        )
+    )
+    update = SchemaUpdate(target, renames=(("id", "number"),))
+    first = local.evolve("raw.flights", update)
+    assert first.schema.columns[0] == target.columns[0]
+    assert str(first.schema.columns[1].type) == "struct<x: long, y: map<string, decimal(9,2)>>"
+    assert local.evolve("raw.flights", update).schema_id == first.schema_id
+    (row,) = kit.scan(local, "raw.flights")
+    assert (row["number"], row["p"]) == (1, {"x": 2, "y": None})
+    assert first.snapshot_id == local.evolve("raw.flights", properties={"owner": "me"}).snapshot_id
+
+
+def test_an_impossible_type_change_says_what_to_do(local: Lake) -> None:
+    local.create("raw.flights", FLIGHTS)
+    with pytest.raises(LakeError, match="cannot become") as caught:
+        local.evolve("raw.flights", SchemaUpdate(TableSchema((ID, Column("name", Primitive("long"))))))
+    assert "refresh" in caught.value.fix
+
+
+def test_partitioning_can_change_for_new_files(local: Lake) -> None:
+    local.create("raw.flights", FLIGHTS, ["bucket[4](id)"])
+    load(local, rows_of(1, 10), "b1")
+    assert local.evolve("raw.flights", partition_by=["name"]).partition_by == ("name",)
+    load(local, rows_of(2, 2), "b2")
+    assert len(kit.scan(local, "raw.flights")) == 12
+    held = local.files_holding("raw.flights", [1])
+    assert {h.spec_id for h in held} == {0}
+    local.commit("raw.flights", kit.batch(None, "b3", removed_files=tuple(h.path for h in held)))
+    assert sorted(r["name"] for r in kit.scan(local, "raw.flights")) == ["n0", "n1"]
+
+
+@pytest.mark.parametrize(
+    ("term", "words"),
+    [
+        ("day(nothing)", "no column nothing"),
+        ("month(name)", "does not apply"),
+        ("week(id)", "not known"),
+        ("bucket[0](id)", "not known"),
+    ],
+)
+def test_a_wrong_partition_term_is_refused_with_its_reason(local: Lake, term: str, words: str) -> None:
+    with pytest.raises(LakeError) as caught:
+        local.create("raw.flights", FLIGHTS, [term])
+    assert words in str(caught.value)
+
+
+def test_a_data_column_may_not_take_a_lineage_columns_name(local: Lake) -> None:
+    with pytest.raises(LakeError, match="_batch_id"):
+        local.create("raw.flights", TableSchema((Column("_batch_id", Primitive("string")),)))
+    local.create(
+        "raw.flights", TableSchema((Column("_batch_id", Primitive("string")),)), lineage_columns=False
+    )
+    state = local.table("raw.flights")
+    assert state is not None
+    assert not state.has_lineage
+
+
+def test_creating_a_table_twice_is_refused(local: Lake) -> None:
+    local.create("raw.flights", FLIGHTS)
+    with pytest.raises(LakeError, match="there already"):
+        local.create("raw.flights", FLIGHTS)
+
+
+def test_renaming_takes_the_rows_along(local: Lake) -> None:
+    local.create("raw.flights", FLIGHTS)
+    load(local, rows_of(1))
+    local.rename("raw.flights", "new.trips")
+    assert local.table("raw.flights") is None
+    assert len(kit.scan(local, "new.trips")) == 3
+
+
+def test_the_short_way_to_a_tables_state_tells_the_same_as_pyiceberg(local: Lake) -> None:
+    types = "boolean int long float double date time timestamp timestamptz string uuid binary".split()
+    nested = ["decimal(38,5)", "list<struct<a: int, b: map<string, list<long>>>>"]
+    schema = TableSchema(tuple(Column(f"c {t}", parse_type(t), description=t) for t in types + nested))
+    local.create("raw.types", schema, ["month(c date)", "bucket[3](`c long`)", "truncate[2](c string)", "c int"])
+    short = local.table("raw.types")
+    work = local._work
+    assert short == work.state("raw.types", work.load(local._catalog, "raw.types"))
+    assert short is not None
+    assert short.schema == schema
+    assert short.partition_by == ("month(`c date`)", "bucket[3](`c long`)", "truncate[2](`c string`)", "`c int`")
+
+
+def test_a_catalog_that_does_not_answer_is_one_clear_error() -> None:
+    down = Lake({"type": "sql", "uri": "postgresql+psycopg2://me:secret@127.0.0.1:1/x", "warehouse": "/tmp/w"})
+    with pytest.raises(LakeError) as caught:
+        down.table("raw.flights")
+    assert "secret" not in str(caught.value)
+    assert caught.value.fix
+
+
+def test_commits_to_a_missing_table_are_a_clear_error(local: Lake) -> None:
+    local.create("raw.other", FLIGHTS)
+    with pytest.raises(LakeError) as caught:
+        local.commit("raw.flights", kit.batch())
+    assert "plan again" in caught.value.fix
