@@ -6,7 +6,6 @@ tasks start first), and without Spark SQL, whose first query costs two seconds m
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -27,7 +26,7 @@ def run(
 
     The job runs in a thread of its own, so that progress and Ctrl-C are served by the caller's.
     """
-    group = f"autoloader-{uuid.uuid4().hex}"
+    group = f"autoloader-{task.run_id}"
     job = Job(lambda: _collect(context, task, packed, group))
     job.start()
     try:

@@ -6,14 +6,13 @@ every partition holds exactly one.
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from autoloader.engine.jobs import POLL_S, Job
-from autoloader.engine.packing import PACKED, TASK, PackedTask, done_here
+from autoloader.engine.packing import PACKED, TASK, PackedTask, run_here
 
 if TYPE_CHECKING:
     from pyspark.sql.connect.session import SparkSession
@@ -26,39 +25,59 @@ def run(
     task: PackedTask,
     packed: Packed,
     on_progress: Callable[[int, int], None],
-    *,
-    in_process: bool,
 ) -> list[bytes]:
-    """Runs every packed task in a partition of its own; returns their results in the order of `packed`.
+    """Runs every packed task in a partition of its own on a Spark server.
 
-    Args:
-        in_process: Whether the server is in this process (Sail), which then counts its tasks itself.
+    Returns:
+        Their results in the order of `packed`.
     """
-    tag = f"autoloader-{uuid.uuid4().hex}"
     stages = _Stages(len(packed))
-    job = Job(lambda: _collect(session, task, packed, tag, in_process=in_process))
     session.registerProgressHandler(stages)
     try:
-        job.start()
+        return _run(session, task, packed, on_progress, lambda: stages.done)
+    finally:
+        session.removeProgressHandler(stages)
+
+
+def run_on_sail(
+    session: SparkSession,
+    task: PackedTask,
+    packed: Packed,
+    on_progress: Callable[[int, int], None],
+    *,
+    slots: int,
+) -> list[bytes]:
+    """The same on Sail in this process, which tells no progress and knows no bound: we count and queue."""
+    with run_here(task.run_id, slots) as done:
+        return _run(session, task, packed, on_progress, done)
+
+
+def _run(
+    session: SparkSession,
+    task: PackedTask,
+    packed: Packed,
+    on_progress: Callable[[int, int], None],
+    done: Callable[[], int],
+) -> list[bytes]:
+    tag = f"autoloader-{task.run_id}"
+    job = Job(lambda: _collect(session, task, packed, tag))
+    job.start()
+    try:
         while not job.wait(POLL_S):
-            done = done_here(task.run_id) if in_process else stages.done
-            on_progress(min(done, len(packed)), len(packed))
+            on_progress(min(done(), len(packed)), len(packed))
     except BaseException:
         session.interruptTag(tag)
         raise
-    finally:
-        session.removeProgressHandler(stages)
     results = dict(job.result())
     return [results[number] for number, _ in packed]
 
 
-def _collect(
-    session: SparkSession, task: PackedTask, packed: Packed, tag: str, *, in_process: bool
-) -> list[tuple[int, bytes]]:
+def _collect(session: SparkSession, task: PackedTask, packed: Packed, tag: str) -> list[tuple[int, bytes]]:
     numbers, payloads = zip(*packed, strict=True)
     rows = session.createDataFrame(pa.table([numbers, payloads], schema=PACKED))
     # Spark: a sampled range over distinct numbers is exact, one each and in order. Sail: dealt out.
-    spread = rows.repartition(len(packed)) if in_process else rows.repartitionByRange(len(packed), TASK)
+    count = len(packed)
+    spread = rows.repartition(count) if task.in_process else rows.repartitionByRange(count, TASK)
     session.addTag(tag)
     try:
         result = spread.mapInArrow(task.over_batches, "task int, payload binary").toArrow()

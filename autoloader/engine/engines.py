@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import pyarrow as pa
 
 from autoloader.engine.failures import explain
-from autoloader.engine.packing import PackedTask, TaskFunction, forget, from_bytes, pack
+from autoloader.engine.packing import PackedTask, TaskFunction, from_bytes, pack
 from autoloader.engine.shipping import package_zip
 
 if TYPE_CHECKING:
@@ -55,7 +55,9 @@ class Engine(ABC):
         """Ends what `start` started, and nothing that was there before. Twice is once."""
 
     @abstractmethod
-    def _run(self, task: PackedTask, packed: tuple[tuple[int, bytes], ...], tell: OnProgress) -> list[bytes]: ...
+    def _run(
+        self, task: PackedTask, packed: tuple[tuple[int, bytes], ...], tell: OnProgress
+    ) -> list[bytes]: ...
 
     def map(
         self,
@@ -87,13 +89,11 @@ class Engine(ABC):
         tell(0, len(packed))
         if not packed:
             return schema.empty_table()
-        task = PackedTask(function, schema, uuid.uuid4().hex, self._slots())
+        task = PackedTask(function, schema, uuid.uuid4().hex, in_process=self.kind == "sail")
         try:
             payloads = self._run(task, packed, tell)
         except Exception as error:
             raise explain(error) from None
-        finally:
-            forget(task.run_id)
         tell(len(packed), len(packed))
         return from_bytes(iter(payloads), schema)
 
@@ -105,9 +105,6 @@ class Engine(ABC):
         """
         tasks = pa.table({"task": pa.array(range(self.parallelism), pa.int32())})
         self.map(tasks, import_modules, WARM_SCHEMA)
-
-    def _slots(self) -> int:
-        return 0
 
     def __enter__(self) -> Engine:
         return self
@@ -197,13 +194,12 @@ class ConnectEngine(Engine):
             self._server.stop()
             self._server = None
 
-    def _slots(self) -> int:
-        return self.parallelism if self._server is not None else 0
-
     def _run(self, task: PackedTask, packed: tuple[tuple[int, bytes], ...], tell: OnProgress) -> list[bytes]:
         from autoloader.engine import connect
 
-        return connect.run(self.session, task, packed, tell, in_process=self._server is not None)
+        if task.in_process:
+            return connect.run_on_sail(self.session, task, packed, tell, slots=self.parallelism)
+        return connect.run(self.session, task, packed, tell)
 
 
 class _ContextLease:

@@ -34,7 +34,9 @@ _KNOWN: Final = (
         "Use fewer cores per machine or machines with more memory, then run the same command again.",
     ),
     (
-        re.compile(r"SparkContext was shut down|Job aborted due to stage failure.*lost|executor.* lost", re.I),
+        re.compile(
+            r"SparkContext was shut down|Job aborted due to stage failure.*lost|executor.* lost", re.I
+        ),
         "Spark lost the job: its driver or its executors went away.",
         "Run the same command again; what was not committed is loaded again.",
     ),
@@ -44,7 +46,9 @@ _KNOWN: Final = (
         'Install a PySpark that it knows:\n    pip install "pyspark<4.3"',
     ),
 )
-_TRACEBACK_END: Final = re.compile(r"^\s*((?:[\w]+\.)*\w*(?:Error|Exception|Exit|Interrupt)\b.*)$", re.MULTILINE)
+_TRACEBACK_END: Final = re.compile(
+    r"^\s*((?:[\w]+\.)*\w*(?:Error|Exception|Exit|Interrupt)\b.*)$", re.MULTILINE
+)
 
 
 def explain(error: BaseException, *, doing: str = "The Spark job failed") -> EngineError:
@@ -53,7 +57,9 @@ def explain(error: BaseException, *, doing: str = "The Spark job failed") -> Eng
         return error
     text = str(error)
     if MARK in text:
-        return EngineError(f"{doing}: a task raised {text.split(MARK)[1]}")
+        text = text.split(MARK)[1]
+        if not text.startswith("ModuleNotFoundError"):
+            return EngineError(f"{doing}: a task raised {text}")
     for pattern, what, fix in _KNOWN:
         if match := pattern.search(text):
             names = [group for group in match.groups() if group]

@@ -121,9 +121,7 @@ def _command(spark_home: str, conf: Mapping[str, str]) -> list[str]:
     return [str(Path(spark_home) / "bin" / script), *pairs, "pyspark-shell"]
 
 
-def _environment(
-    spark_home: str, greeting: Path, workdir: Path, java: JavaInfo | None
-) -> dict[str, str]:
+def _environment(spark_home: str, greeting: Path, workdir: Path, java: JavaInfo | None) -> dict[str, str]:
     env = {
         **os.environ,
         "SPARK_HOME": spark_home,

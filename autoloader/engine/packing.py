@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Final
 
@@ -68,14 +68,14 @@ class PackedTask:
     Attributes:
         function: What to run.
         schema: What every yielded batch must look like, names and types.
-        slots: At most so many tasks at once in one process; 0 = as many as the engine starts. Sail
-            runs all partitions at once as threads of one process, whatever their number.
+        run_id: Unique.
+        in_process: Whether it runs in the process that called for it, see `run_here`.
     """
 
     function: TaskFunction
     schema: pa.Schema
     run_id: str
-    slots: int = 0
+    in_process: bool = False
 
     def run(self, payload: bytes) -> bytes:
         """One packed task in, its packed results out.
@@ -84,7 +84,7 @@ class PackedTask:
             RuntimeError: If the function raised; the text carries its error between two marks.
         """
         try:
-            with _slot(self.run_id, self.slots):
+            with _turn(self.run_id) if self.in_process else nullcontext():
                 return self._run(payload)
         except Exception as error:
             text = " ".join(f"{type(error).__name__}: {error}".split())
@@ -107,36 +107,48 @@ class PackedTask:
         """For `DataFrame.mapInArrow` over rows of `PACKED`."""
         for batch in batches:
             for number, payload in zip(batch.column(0), batch.column(1), strict=True):
-                result = self.run(payload.as_py())
-                _count(self.run_id)
-                yield pa.record_batch([[number.as_py()], [result]], schema=PACKED)
+                yield pa.record_batch([[number.as_py()], [self.run(payload.as_py())]], schema=PACKED)
 
 
+@dataclass(slots=True)
+class _Here:
+    """A run whose tasks are threads of this process."""
+
+    slots: threading.BoundedSemaphore
+    done: int = 0
+
+
+_here: dict[str, _Here] = {}
 _lock = threading.Lock()
-_slots: dict[str, threading.BoundedSemaphore] = {}
-_done: dict[str, int] = {}
 
 
-def _slot(run_id: str, slots: int) -> AbstractContextManager[object]:
-    if not slots:
-        return nullcontext()
+@contextmanager
+def run_here(run_id: str, slots: int) -> Iterator[Callable[[], int]]:
+    """A run whose tasks are threads of this process: Sail starts all at once, whatever their number.
+
+    Args:
+        run_id: As in `PackedTask`.
+        slots: So many tasks at a time. When the block is left, tasks that still wait for their turn
+            are given up.
+
+    Yields:
+        A function that tells how many tasks are done.
+    """
+    here = _here[run_id] = _Here(threading.BoundedSemaphore(slots))
+    try:
+        yield lambda: here.done
+    finally:
+        del _here[run_id]
+
+
+@contextmanager
+def _turn(run_id: str) -> Iterator[None]:
+    here = _here.get(run_id)
+    if here is None:
+        raise InterruptedError("the run is over")
+    with here.slots:
+        if run_id not in _here:
+            raise InterruptedError("the run is over")
+        yield
     with _lock:
-        return _slots.setdefault(run_id, threading.BoundedSemaphore(slots))
-
-
-def _count(run_id: str) -> None:
-    with _lock:
-        _done[run_id] = _done.get(run_id, 0) + 1
-
-
-def done_here(run_id: str) -> int:
-    """How many tasks of a run this very process has finished (Sail's tasks run in ours)."""
-    with _lock:
-        return _done.get(run_id, 0)
-
-
-def forget(run_id: str) -> None:
-    """Drops what this process remembers of a run."""
-    with _lock:
-        _done.pop(run_id, None)
-        _slots.pop(run_id, None)
+        here.done += 1

@@ -143,7 +143,9 @@ def connect_session(remote: str) -> SparkSession:
         session = SparkSession.builder.remote(remote).create()
         session.range(1).count()
     except Exception as error:
-        raise explain(error, doing=f"The Spark Connect server {_without_token(remote)} cannot be used") from None
+        raise explain(
+            error, doing=f"The Spark Connect server {_without_token(remote)} cannot be used"
+        ) from None
     return session
 
 
@@ -154,9 +156,7 @@ def sail_server() -> tuple[SparkSession, Any]:
         EngineError: If it is not installed or does not know this PySpark.
     """
     if not has_sail():
-        raise EngineError(
-            "Sail is not installed.", fix="Install it:\n    pip install 'autoloader[sail]'"
-        )
+        raise EngineError("Sail is not installed.", fix="Install it:\n    pip install 'autoloader[sail]'")
     os.environ.setdefault("RUST_LOG", "off")  # its log would go to our stderr
     from pysail.spark import SparkConnectServer
 
