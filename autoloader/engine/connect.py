@@ -32,11 +32,11 @@ def run(
         Their results in the order of `packed`.
     """
     stages = _Stages(len(packed))
-    session.registerProgressHandler(stages)
+    session.registerProgressHandler(stages)  # type: ignore[arg-type]  # asks for a class where a call does
     try:
         return _run(session, task, packed, on_progress, lambda: stages.done)
     finally:
-        session.removeProgressHandler(stages)
+        session.removeProgressHandler(stages)  # type: ignore[arg-type]
 
 
 def run_on_sail(
@@ -93,9 +93,7 @@ class _Stages:
         self._total = total
         self.done = 0
 
-    def __call__(
-        self, stages: Iterable[Any] | None, inflight_tasks: int, operation_id: str | None, done: bool
-    ) -> None:
+    def __call__(self, stages: Iterable[Any] | None, *_: object) -> None:
         for stage in stages or ():
             if stage.num_tasks == self._total:
                 self.done = int(stage.num_completed_tasks)

@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import pyarrow as pa
 
@@ -206,9 +206,9 @@ class _ContextLease:
     """One SparkContext may be used by several engines of this process; the last one ends it."""
 
     _lock = threading.RLock()
-    _users: dict[int, int] = {}
-    _jvms: dict[int, Jvm] = {}
-    _folders: dict[int, tempfile.TemporaryDirectory[str]] = {}
+    _users: ClassVar[dict[int, int]] = {}
+    _jvms: ClassVar[dict[int, Jvm]] = {}
+    _folders: ClassVar[dict[int, tempfile.TemporaryDirectory[str]]] = {}
 
     def __init__(self, key: int) -> None:
         self._key: int | None = key

@@ -55,7 +55,8 @@ def find_java(environ: Mapping[str, str] | None = None) -> JavaInfo | None:
     """
     found = [java for java in all_java(environ) if java.is_fit]
     asked_for = [java for java in found if java.found_by in ("JAVA_HOME", "PATH")]
-    return (asked_for or sorted(found, key=lambda java: java.version) or [None])[0]
+    ranked = asked_for or sorted(found, key=lambda java: java.version)
+    return ranked[0] if ranked else None
 
 
 def all_java(environ: Mapping[str, str] | None = None) -> tuple[JavaInfo, ...]:
@@ -87,8 +88,8 @@ def _homes(environ: Mapping[str, str]) -> Iterator[tuple[Path, str]]:
     for pattern in _USUAL:
         expanded = Path(pattern).expanduser()
         anchor = Path(expanded.anchor)
-        for home in sorted(anchor.glob(str(expanded.relative_to(anchor)))):
-            yield home, str(home.parent)
+        for folder in sorted(anchor.glob(str(expanded.relative_to(anchor)))):
+            yield folder, str(folder.parent)
 
 
 def _inspect(home: Path, found_by: str) -> JavaInfo | None:

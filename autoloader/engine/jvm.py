@@ -75,7 +75,7 @@ def launch(conf: Mapping[str, str], java: JavaInfo | None, *, driver_memory: str
     process = None
     try:
         with (workdir / "spark.log").open("wb") as log:
-            process = subprocess.Popen(
+            process = subprocess.Popen(  # noqa: S603 - our own arguments
                 _command(_find_spark_home(), {"spark.driver.memory": driver_memory, **conf}),
                 stdin=subprocess.PIPE,
                 stdout=log,
@@ -104,7 +104,7 @@ def gateway_of(jvm: Jvm) -> Iterator[Any]:
     before = {name: os.environ.get(name) for name in names}
     os.environ.update(names)
     try:
-        yield launch_gateway()
+        yield launch_gateway()  # type: ignore[no-untyped-call]
     finally:
         for name, value in before.items():
             if value is None:

@@ -8,7 +8,7 @@ table back. Imported on executors: nothing but pyarrow and the standard library 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Final
@@ -98,7 +98,7 @@ class PackedTask:
                 writer.write_batch(batch)
         return bytes(sink.getvalue())
 
-    def over_pairs(self, pairs: Iterator[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
+    def over_pairs(self, pairs: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
         """For `RDD.mapPartitions`."""
         for number, payload in pairs:
             yield number, self.run(payload)

@@ -122,7 +122,7 @@ def release_context() -> None:
 def local_python_path() -> dict[str, str]:
     """Local workers import what we import, notebooks' and editable folders included."""
     own = str(Path(__file__).resolve().parents[2])
-    return {"PYTHONPATH": os.pathsep.join(dict.fromkeys([own, *(p or os.getcwd() for p in sys.path)]))}
+    return {"PYTHONPATH": os.pathsep.join(dict.fromkeys([own, *(p or str(Path.cwd()) for p in sys.path)]))}
 
 
 def connect_session(remote: str) -> SparkSession:
