@@ -85,7 +85,11 @@ def _gone(rules: Rules) -> tuple[Decision, ...]:
             loaded = (Decision("gone_fail", f"{first} AND k_src_file_id IS NOT NULL", missing, refused, Lane.LIVE),)
         case _:
             loaded = ()
+    unseen = " OR ".join(f"starts_with(file_path, {text(start)})" for start in rules.unseen)
+    why = text("its folder or it could not be looked at")
+    blind = (Decision("unseen", f"{gone} AND ({unseen})", Disposition.DEFERRED, why),) if rules.unseen else ()
     return (
+        *blind,
         *loaded,
         Decision("gone", f"{gone} AND k_src_file_id IS NOT NULL", missing, text("gone from storage; its rows are kept")),
         Decision("gone_unloaded", gone, missing, text("gone from storage; it never gave rows")),

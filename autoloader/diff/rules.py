@@ -127,6 +127,7 @@ class Rules:
         order: Which end of time is loaded first.
         refresh: Mode of a rebuild that is asked for now.
         reingest: Files to load again.
+        unseen: Starts of file paths that could not be listed; remembered files there are not missing.
         fill_fingerprints: Loaded files with one of these fingerprints are loaded again for new columns.
     """
 
@@ -151,4 +152,5 @@ class Rules:
     limits: LimitRules = LimitRules()
     refresh: Literal["full", "new-only", "clear-history"] | None = None
     reingest: tuple[Selector, ...] = ()
+    unseen: tuple[str, ...] = ()
     fill_fingerprints: frozenset[str] = frozenset()

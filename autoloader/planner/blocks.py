@@ -1,0 +1,143 @@
+"""What holds a change back: the status, the source, the table, a protection. Each with the way out."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import pyarrow.compute as pc
+
+from autoloader.inventory import Disposition, FileState
+from autoloader.plan import Block
+from autoloader.planner.loads import Case
+
+WAITING: Final = frozenset({"draft", "paused", "not_due"})
+"""Blocks behind which nothing is wrong: they refuse nothing, exit code 3 is not for them."""
+
+
+def standing_block(case: Case) -> Block | None:
+    """What holds back every load of an ingestion, the first that applies; None = nothing does."""
+    for find in (_status, _table, _source, _contract, _price):
+        if (block := find(case)) is not None:
+            return block
+    return None
+
+
+def _status(case: Case) -> Block | None:
+    name = case.spec.name
+    if case.spec.status == "paused":
+        return Block("paused", f"{name} is paused; set status: active to load")
+    if case.spec.status == "draft" and name not in case.asked.by_name:
+        return Block("draft", f"{name} is a draft; it runs only when it is named: --select {name}")
+    return None
+
+
+def _table(case: Case) -> Block | None:
+    """A table that is there although nothing is recorded, or the other way round: loading would double or lose rows."""
+    if case.asked.mode == "offline":
+        return None
+    name, table = case.spec.name, case.spec.destination.table
+    if case.recorded is None:
+        if case.table is None or case.table.is_empty:
+            return None
+        rows = "rows" if case.table.rows is None else f"{case.table.rows:,} rows"
+        if case.table.has_lineage:
+            return Block(
+                "table-exists",
+                f"{table} holds {rows} that autoloader loaded, but this state does not remember them: loading would"
+                f" double them. Run: autoloader rebuild-ledger {name}",
+            )
+        return Block(
+            "table-exists",
+            f"{table} exists with {rows} and was not made by autoloader. To load into it, run: autoloader state adopt {name}",
+        )
+    if case.refresh is not None or not _has_rows(case):
+        return None
+    if case.table is None:
+        return Block(
+            "table-missing",
+            f"{table} is gone although {loaded_count(case):,} files are recorded as loaded. To load them again, run:"
+            f" autoloader plan --refresh {name}=full",
+        )
+    if case.recorded.table_uuid is not None and case.table.uuid != case.recorded.table_uuid:
+        return Block(
+            "table-replaced",
+            f"{table} is another table than the one that was loaded (it was dropped and made anew). To fill it, run:"
+            f" autoloader plan --refresh {name}=full",
+        )
+    return None
+
+
+def _has_rows(case: Case) -> bool:
+    return loaded_count(case) > 0
+
+
+def loaded_count(case: Case) -> int:
+    """Remembered files whose rows are in the table."""
+    if case.recorded is not None and case.recorded.loaded_files is not None:
+        return case.recorded.loaded_files
+    if case.files is None or case.files.num_rows == 0:
+        return 0
+    return int(pc.sum(pc.equal(case.files["known_state"], FileState.SUCCESS.value)).as_py() or 0)
+
+
+def _source(case: Case) -> Block | None:
+    """A source that is suddenly empty, or has lost more than half of what was known of it."""
+    looked, name = case.looked, case.spec.name
+    if looked is None or name in case.asked.confirmed:
+        return None
+    known, gone = known_and_gone(case)
+    confirm = f"If that is right, confirm it: autoloader plan --confirm {name}"
+    if known and looked.listed == 0 and gone:
+        return Block("source-empty", f"{case.spec.source.path} shows no file at all, but {known:,} are known. {confirm}")
+    if gone * 2 > known:
+        return Block("source-shrunk", f"{gone:,} of {known:,} known files are gone from {case.spec.source.path}. {confirm}")
+    return None
+
+
+def known_and_gone(case: Case) -> tuple[int, int]:
+    """Remembered files in scope that were there at the last look, and how many of them are gone now."""
+    if case.files is None or case.files.num_rows == 0:
+        return 0, 0
+    state, disposition = case.files["known_state"], case.files["disposition"]
+    before = pc.and_(pc.is_valid(state), pc.fill_null(pc.not_equal(state, FileState.MISSING.value), False))
+    in_scope = pc.and_(before, pc.not_equal(disposition, Disposition.OUT_OF_SCOPE.value))
+    gone = pc.and_(in_scope, pc.equal(disposition, Disposition.MISSING.value))
+    return int(pc.sum(in_scope).as_py() or 0), int(pc.sum(gone).as_py() or 0)
+
+
+def _contract(case: Case) -> Block | None:
+    """`on_change: fail`, `on_delete: fail`."""
+    name = case.spec.name
+    if case.spec.source.on_change == "fail":
+        changed = sum(g.replaced_files for g in case.groups if g.disposition == Disposition.CHANGED)
+        if changed:
+            return Block(
+                "on_change",
+                f"{changed:,} loaded files were replaced, which on_change: fail does not allow. To replace their rows,"
+                f" set on_change: replace; to see them: autoloader plan --full --select {name}",
+            )
+    if case.spec.source.on_delete == "fail":
+        gone = sum(g.files for g in case.groups if g.disposition == Disposition.MISSING and g.lane is not None)
+        if gone:
+            return Block(
+                "on_delete",
+                f"{gone:,} loaded files are gone, which on_delete: fail does not allow. To keep their rows, set on_delete: keep",
+            )
+    return None
+
+
+def _price(case: Case) -> Block | None:
+    """`limits.max_usd` cannot hold where nothing has a price."""
+    if case.spec.limits.max_usd is None:
+        return None
+    profile = case.settings.compute.get(case.spec.compute.live)
+    if case.settings.prices.usd_per_gb is None and (profile is None or profile.usd_per_hour is None):
+        return Block("limits.max_usd", "limits.max_usd is set, but no price is known. Set prices.usd_per_gb in autoloader.yml")
+    return None
+
+
+def protection(case: Case) -> Block | None:
+    """Nothing may drop or rebuild a protected table; what is recorded counts as well as what is written now."""
+    if case.spec.protect or (case.recorded is not None and case.recorded.protect):
+        return Block("protect", f"{case.spec.name} is protected: nothing may drop or rebuild {case.spec.destination.table}")
+    return None

@@ -1,0 +1,224 @@
+"""`build_plan`: specs, state, tables and files in; one plan out. No disk, no socket, no clock."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from autoloader.cost import History
+from autoloader.inventory import Disposition
+from autoloader.plan import (
+    Action,
+    Basis,
+    Block,
+    Change,
+    Diagnostic,
+    Operation,
+    Plan,
+    Reason,
+    Severity,
+    Verdict,
+    digest_of,
+)
+from autoloader.planner import impacts
+from autoloader.planner.blocks import loaded_count
+from autoloader.planner.facts import Asked, Looked, Recorded, State, TableFacts, refresh_of
+from autoloader.planner.guardrails import replaced_percent, verdicts
+from autoloader.planner.ingestion import Part, plan_ingestion
+from autoloader.planner.loads import Case
+from autoloader.schema import TableSchema
+from autoloader.spec import IngestionSpec, Settings, spec_digest
+
+
+def build_plan(
+    specs: Sequence[IngestionSpec],
+    state: State,
+    looked: Mapping[str, Looked],
+    *,
+    now: datetime,
+    tool_version: str,
+    tables: Mapping[str, TableFacts | None],
+    settings: Settings | None = None,
+    schemas: Mapping[str, TableSchema] | None = None,
+    history: Mapping[str, Sequence[History]] | None = None,
+    asked: Asked | None = None,
+    diagnostics: Sequence[Diagnostic] = (),
+) -> Plan:
+    """Make the plan.
+
+    Args:
+        specs: Every spec of the project, also those that are not selected.
+        state: What the ledger has.
+        looked: Ingestion name -> what storage showed; an ingestion that is left out was not looked at.
+        now: The instant of the plan, aware UTC. It enters the id and the times, not the digest.
+        tool_version: Version of the package.
+        tables: Table name -> what the catalog has, None = there is no such table.
+        settings: Prices, compute profiles, guardrails; None = the defaults.
+        schemas: Ingestion name -> the schema that its table is to have, declared or inferred.
+        history: Ingestion name -> its finished runs.
+        asked: Wishes of the command line.
+        diagnostics: Found on the way by other rooms.
+
+    Returns:
+        The plan. The same inputs, in any order of files, give the same plan; another `now` moves id and times alone.
+    """
+    wishes, rules = asked or Asked(), settings or Settings()
+    wanted = [spec for spec in specs if wishes.takes(spec.name) and spec.name not in wishes.not_due]
+    cases = [
+        _case(spec, state, looked, tables, rules, schemas or {}, history or {}, wishes) for spec in wanted
+    ]
+    parts = [plan_ingestion(case) for case in cases]
+    changes = [change for part in parts for change in part.changes]
+    changes = _ordered([*changes, *_removed(specs, state, tables, wishes)])
+    found = [*diagnostics, *_shared_tables(specs), *(d for part in parts for d in part.diagnostics)]
+    return _plan(changes, cases, parts, found, state, now, tool_version, wishes)
+
+
+def _case(
+    spec: IngestionSpec,
+    state: State,
+    looked: Mapping[str, Looked],
+    tables: Mapping[str, TableFacts | None],
+    settings: Settings,
+    schemas: Mapping[str, TableSchema],
+    history: Mapping[str, Sequence[History]],
+    asked: Asked,
+) -> Case:
+    recorded = state.recorded(spec)
+    seen = looked.get(spec.name)
+    return Case(
+        spec=spec,
+        recorded=recorded,
+        table=tables.get(spec.destination.table),
+        looked=seen,
+        schema=schemas.get(spec.name),
+        refresh=refresh_of(spec, recorded, asked),
+        asked=asked,
+        settings=settings,
+        history=history.get(spec.name, ()),
+        groups=impacts.groups_of(seen.files) if seen is not None else (),
+    )
+
+
+def _removed(
+    specs: Sequence[IngestionSpec], state: State, tables: Mapping[str, TableFacts | None], asked: Asked
+) -> list[Change]:
+    """Recorded ingestions whose spec is gone, and that no other spec names as its previous name."""
+    names = {spec.name for spec in specs} | {spec.previous_name for spec in specs if spec.previous_name}
+    if asked.mode == "refresh-only":
+        return []
+    gone = [recorded for recorded in state.ingestions if recorded.name not in names and asked.takes(recorded.name)]
+    return [_removal(recorded, tables.get(recorded.table or "")) for recorded in sorted(gone, key=lambda r: r.name)]
+
+
+def _removal(recorded: Recorded, table: TableFacts | None) -> Change:
+    drops = recorded.on_remove == "drop" and recorded.table is not None
+    rows = table.rows if table is not None else None
+    forget = Operation("ingestion_forgotten", {"files": recorded.loaded_files})
+    drop = Operation("table_dropped", {"table": recorded.table, "rows": rows})
+    protected = Block("protect", f"{recorded.name} is protected: nothing may drop {recorded.table}")
+    what = "dropped" if drops else "kept, its history is forgotten"
+    return Change(
+        ingestion=recorded.name,
+        actions=(Action.DROP,) if drops else (Action.FORGET,),
+        reason=Reason.SPEC_REMOVED,
+        detail=f"its spec is gone; the table {recorded.table} is {what} (on_remove: {recorded.on_remove})",
+        before={"table": recorded.table, "spec": dict(recorded.spec), "rows": rows},
+        operations=(drop, forget) if drops else (forget,),
+        blocked=protected if drops and recorded.protect else None,
+    )
+
+
+def _ordered(changes: Sequence[Change]) -> list[Change]:
+    """Renames first, since later changes use the new names; removals last."""
+
+    def place(change: Change) -> int:
+        if change.reason == Reason.RENAMED:
+            return 0
+        return 2 if change.reason == Reason.SPEC_REMOVED else 1
+
+    return sorted(changes, key=place)
+
+
+def _shared_tables(specs: Sequence[IngestionSpec]) -> list[Diagnostic]:
+    """Two ingestions of one table would rebuild, replace and roll back each other's rows."""
+    owners: dict[str, list[str]] = {}
+    for spec in specs:
+        owners.setdefault(spec.destination.table, []).append(spec.name)
+    return [
+        Diagnostic(Severity.ERROR, f"{' and '.join(names)} write the same table {table}", "Give each a table of its own.")
+        for table, names in owners.items()
+        if len(names) > 1
+    ]
+
+
+def _plan(
+    changes: list[Change],
+    cases: Sequence[Case],
+    parts: Sequence[Part],
+    diagnostics: Sequence[Diagnostic],
+    state: State,
+    now: datetime,
+    tool_version: str,
+    asked: Asked,
+) -> Plan:
+    groups = [group for case in cases for group in case.groups]
+    totals = impacts.total_impact([change.impact for change in changes if change.blocked is None], groups)
+    rails = _verdicts(cases, groups, totals, asked)
+    denied = [verdict for verdict in rails if not verdict.passed and verdict.level == "deny"]
+    if denied:
+        changes = [_denied(change, denied[0]) for change in changes]
+    errored = any(diagnostic.severity == Severity.ERROR for diagnostic in diagnostics)
+    waits = any(group.disposition == Disposition.DEFERRED for group in groups)
+    plan = Plan(
+        tool_version=tool_version,
+        plan_id="",
+        digest="",
+        created_at=now,
+        expires_at=None if asked.expires_in is None else now + asked.expires_in,
+        lineage=state.lineage,
+        serial=state.serial,
+        mode=asked.mode,
+        applyable=not errored and any(change.blocked is None for change in changes),
+        complete=not errored and not waits and all(change.blocked is None for change in changes),
+        errored=errored,
+        changes=tuple(changes),
+        totals=totals,
+        basis=tuple(_basis(case) for case in cases),
+        guardrails=rails,
+        drift=tuple(drift for part in parts for drift in part.drift),
+        notes=(*(note for part in parts for note in part.notes), *asked.not_due.values()),
+        diagnostics=tuple(diagnostics),
+    )
+    digest = digest_of(plan)
+    return replace(plan, digest=digest, plan_id=f"{now:%Y%m%dT%H%M%SZ}-{digest[:12]}")
+
+
+def _verdicts(
+    cases: Sequence[Case], groups: Sequence[impacts.Group], totals: impacts.Impact, asked: Asked
+) -> tuple[Verdict, ...]:
+    settings = cases[0].settings if cases else Settings()
+    loaded = sum(loaded_count(case) for case in cases)
+    return verdicts(settings.guardrails, totals, replaced_percent(groups, loaded), asked.max_usd)
+
+
+def _denied(change: Change, verdict: Verdict) -> Change:
+    """A guardrail that refuses stops every change that loads or rebuilds."""
+    works = Action.LOAD in change.actions or Action.REBUILD in change.actions
+    if change.blocked is not None or not works:
+        return change
+    value = verdict.value if verdict.value is not None else "unknown"
+    return replace(change, blocked=Block(verdict.id, f"guardrail {verdict.id}: {value} is over {verdict.limit}"))
+
+
+def _basis(case: Case) -> Basis:
+    return Basis(
+        ingestion=case.spec.name,
+        serial=case.recorded.serial if case.recorded else 0,
+        spec_digest=spec_digest(case.spec),
+        snapshot_id=case.table.snapshot_id if case.table else None,
+        schema_id=case.table.schema_id if case.table else None,
+        table_uuid=case.table.uuid if case.table else None,
+        files_digest=impacts.work_digest(case.files) if case.files is not None else None,
+    )

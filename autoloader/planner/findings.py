@@ -1,0 +1,133 @@
+"""What is told beside the changes: drift, notes, and diagnostics of one ingestion."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from autoloader.inventory import WORK, Disposition
+from autoloader.matching import default_include, nearest
+from autoloader.plan import Diagnostic, Severity
+from autoloader.planner import impacts
+from autoloader.planner.blocks import known_and_gone, loaded_count
+from autoloader.planner.loads import Case
+from autoloader.spec import canonical_path
+
+_SHOWN_PROBLEMS = 5
+
+
+def drift_of(case: Case) -> tuple[str, ...]:
+    """What happened to the table behind our back."""
+    recorded, table = case.recorded, case.table
+    if recorded is None or case.asked.mode == "offline":
+        return ()
+    name = recorded.table or case.spec.destination.table
+    if table is None:
+        loaded = loaded_count(case)
+        return (f"{name} was dropped; {loaded:,} files are recorded as loaded into it",) if loaded else ()
+    if recorded.table_uuid is not None and table.uuid != recorded.table_uuid:
+        return (f"{name} was dropped and made anew by someone else",)
+    if recorded.snapshot_id is not None and table.snapshot_id != recorded.snapshot_id:
+        return (f"{name} was written by someone else since our last commit (snapshot {recorded.snapshot_id} -> {table.snapshot_id})",)
+    return ()
+
+
+def notes_of(case: Case) -> tuple[str, ...]:
+    """Sentences on what is not done, and why."""
+    if case.files is None:
+        return ()
+    name = case.spec.name
+    notes = []
+    kept = case.count(Disposition.OUT_OF_SCOPE)
+    if kept:
+        notes.append(f"{name}: {kept:,} files out of scope; what was loaded of them is kept")
+    _, gone = known_and_gone(case)
+    if gone and case.spec.source.on_delete == "keep":
+        notes.append(f"{name}: {gone:,} files are gone from storage; their rows are kept (on_delete: keep)")
+    waiting = case.count(Disposition.DEFERRED)
+    if waiting:
+        notes.append(f"{name}: {waiting:,} files wait for a later run: {_why_waiting(case.files)}")
+    given_up = case.count(Disposition.QUARANTINED)
+    if given_up:
+        notes.append(f"{name}: {given_up:,} files are set aside; see them: autoloader files {name} --state QUARANTINED")
+    notes += _moved_source(case)
+    return tuple(notes)
+
+
+def _why_waiting(files: pa.Table) -> str:
+    """The commonest reasons, without the parts that differ from file to file."""
+    rows = files.filter(pc.equal(files["disposition"], Disposition.DEFERRED.value))
+    reasons = pc.value_counts(pc.replace_substring_regex(rows["reason"], r";.*|: slice .*", "")).to_pylist()
+    ordered = sorted(reasons, key=lambda row: (-row["counts"], row["values"]))
+    return ", ".join(f"{row['values']} ({row['counts']:,})" for row in ordered[:3])
+
+
+def _moved_source(case: Case) -> list[str]:
+    if case.recorded is None:
+        return []
+    before = (case.recorded.spec.get("source") or {}).get("path")
+    after = case.spec.source.path
+    if before is None or canonical_path(before) == canonical_path(after):
+        return []
+    return [f"{case.spec.name}: the source moved from {before} to {after}; files there count as new, those loaded before are kept"]
+
+
+def diagnostics_of(case: Case) -> tuple[Diagnostic, ...]:
+    """Patterns that match nothing, an empty new source, paths without a real date, what could not be looked at."""
+    looked = case.looked
+    if looked is None:
+        return ()
+    found = [
+        Diagnostic(Severity.WARNING, f"{case.spec.name}: {path} could not be looked at", message)
+        for path, message in looked.problems[:_SHOWN_PROBLEMS]
+    ]
+    if len(looked.problems) > _SHOWN_PROBLEMS:
+        more = len(looked.problems) - _SHOWN_PROBLEMS
+        found.append(Diagnostic(Severity.WARNING, f"{case.spec.name}: {more:,} more paths could not be looked at"))
+    return (*found, *_nothing_matches(case), *_undated(case))
+
+
+def _nothing_matches(case: Case) -> tuple[Diagnostic, ...]:
+    looked = case.looked
+    if looked is None:
+        return ()
+    unknown = pc.is_null(looked.files["known_state"])
+    outside = pc.is_in(looked.files["disposition"], pa.array([Disposition.EXCLUDED.value]))
+    hidden = case.count(Disposition.HIDDEN)
+    excluded = looked.files.filter(pc.and_(unknown, outside))
+    others = looked.files.num_rows - excluded.num_rows - hidden - case.count(Disposition.MISSING)
+    name, path = case.spec.name, case.spec.source.path
+    patterns = case.spec.source.include or default_include(case.spec.source.format)
+    near = [*excluded["key"].to_pylist()[:20_000], *looked.near]
+    matched = others - _remembered_out_of_scope(case)
+    if matched > 0:
+        return ()
+    if near:
+        keys = "\n".join(f"  {key}" for key in nearest(patterns, near, 5))
+        summary = f"{name}: no file below {path} matches {', '.join(patterns)}"
+        return (Diagnostic(Severity.ERROR, summary, f"{max(len(near), excluded.num_rows):,} files are there. The nearest:\n{keys}"),)
+    if case.recorded is None or loaded_count(case) == 0:
+        there = f"{hidden:,} hidden files are there" if hidden else "It may be empty still"
+        return (Diagnostic(Severity.WARNING, f"{name}: there is no file below {path}", f"{there}; nothing is loaded until files arrive."),)
+    return ()
+
+
+def _remembered_out_of_scope(case: Case) -> int:
+    """Files that only memory holds in the picture: patterns that match only those match nothing."""
+    if case.files is None:
+        return 0
+    mask = pc.and_(pc.equal(case.files["disposition"], Disposition.OUT_OF_SCOPE.value), pc.is_valid(case.files["known_state"]))
+    return int(pc.sum(mask).as_py() or 0)
+
+
+def _undated(case: Case) -> tuple[Diagnostic, ...]:
+    """Work whose path has no date although `path_date` says where it would be: loaded, but told."""
+    if case.files is None or case.spec.source.path_date is None:
+        return ()
+    work = impacts.rows_where(case.files, None, [d.value for d in WORK])
+    bad = work.filter(pc.is_null(work["data_date"]))
+    if bad.num_rows == 0:
+        return ()
+    keys = "\n".join(f"  {key}" for key in bad["key"].slice(0, 5).to_pylist())
+    summary = f"{case.spec.name}: {bad.num_rows:,} files have no date where path_date says; they are loaded with the live files"
+    return (Diagnostic(Severity.WARNING, summary, keys),)

@@ -1,0 +1,241 @@
+"""The changes that load files: one per lane, with its reason, operations and price."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from autoloader.cost import Estimate, History
+from autoloader.diff import START_REASON
+from autoloader.inventory import WORK, Disposition, Lane
+from autoloader.plan import Action, Change, Operation, Reason
+from autoloader.planner import impacts
+from autoloader.planner.facts import Asked, Looked, Recorded, RefreshMode, TableFacts
+from autoloader.planner.impacts import Group
+from autoloader.schema import TableSchema
+from autoloader.spec import IngestionSpec, Settings
+
+LANES: Final = (Lane.LIVE, Lane.REINGEST, Lane.REFRESH, Lane.BACKFILL)
+"""In the order in which their changes stand in a plan and are applied."""
+
+_REASONS: Final = (
+    (Disposition.CHANGED, Reason.CHANGED_FILES),
+    (Disposition.NEW, Reason.NEW_FILES),
+    (Disposition.LATE, Reason.LATE_FILES),
+    (Disposition.RETRY, Reason.RETRY),
+    (Disposition.SCHEMA, Reason.SCHEMA_CHANGED),
+    (Disposition.REINGEST, Reason.REINGEST_REQUESTED),
+)
+_NOUNS: Final = {
+    Disposition.NEW: "new",
+    Disposition.CHANGED: "changed",
+    Disposition.RETRY: "to try again",
+    Disposition.REINGEST: "to load again",
+    Disposition.SCHEMA: "to load again for new columns",
+    Disposition.LATE: "late",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """All that is known of one ingestion while it is planned."""
+
+    spec: IngestionSpec
+    recorded: Recorded | None
+    table: TableFacts | None
+    looked: Looked | None
+    schema: TableSchema | None
+    refresh: tuple[RefreshMode, str | None] | None
+    asked: Asked
+    settings: Settings
+    history: Sequence[History]
+    groups: tuple[Group, ...] = field(default=())
+
+    @property
+    def files(self) -> pa.Table | None:
+        """The diff, None where storage was not looked at."""
+        return None if self.looked is None else self.looked.files
+
+    def count(self, *dispositions: Disposition, lane: str | None = None) -> int:
+        """Files with one of the dispositions, in one lane or in all."""
+        return sum(g.files for g in self.groups if g.disposition in dispositions and lane in (None, g.lane))
+
+
+def loads(case: Case) -> list[Change]:
+    """One change per lane that has files to load or rows to remove, in the order of `LANES`."""
+    found = [_load(case, lane) for lane in LANES if _has_work(case, lane)]
+    return _with_the_rest(case, found)
+
+
+def _has_work(case: Case, lane: Lane) -> bool:
+    return any(g.lane == lane and (g.is_work or _leaves(g)) for g in case.groups)
+
+
+def _leaves(group: Group) -> bool:
+    """Files that are gone and whose rows are to leave the table."""
+    return group.disposition == Disposition.MISSING and group.replaced_files > 0
+
+
+def _load(case: Case, lane: Lane) -> Change:
+    own = [group for group in case.groups if group.lane == lane]
+    estimated = impacts.price(case.spec, lane, own, case.looked.listed if case.looked else 0, case.settings, case.history)
+    rebuild = lane == Lane.REFRESH and case.refresh is not None
+    return Change(
+        ingestion=case.spec.name,
+        actions=(Action.REBUILD, Action.LOAD) if rebuild else (Action.LOAD,),
+        reason=_reason(own, lane),
+        detail=_detail(case, lane, own, estimated),
+        lane=lane.value,
+        before={"table": case.spec.destination.table, "snapshot_id": case.table.snapshot_id if case.table else None},
+        after={"table": case.spec.destination.table},
+        impact=impacts.impact_of(own, estimated),
+        operations=tuple(_operations(case, lane, own, estimated)),
+    )
+
+
+def _reason(groups: Sequence[Group], lane: Lane) -> Reason:
+    if lane == Lane.REFRESH:
+        return Reason.REFRESH_REQUESTED
+    if lane == Lane.BACKFILL:
+        return Reason.BACKFILL
+    present = {group.disposition for group in groups if group.is_work}
+    for disposition, reason in _REASONS:
+        if disposition in present:
+            return reason
+    return Reason.FILES_DELETED
+
+
+def _detail(case: Case, lane: Lane, groups: Sequence[Group], estimated: Estimate | None) -> str:
+    """One sentence that reads after "because"."""
+    parts = [part for part in (_counted(case, lane, group) for group in groups if group.is_work) if part]
+    gone = [group for group in groups if _leaves(group)]
+    if gone:
+        rows = _rows(sum(g.replaced_rows or 0 for g in gone))
+        parts.append(f"{_files(sum(g.files for g in gone))} gone from storage ({rows} leave the table)")
+    sentence = ", ".join(parts)
+    oldest = min((g.oldest for g in groups if g.is_work and g.oldest), default=None)
+    newest = max((g.newest for g in groups if g.is_work and g.newest), default=None)
+    if oldest is not None:
+        sentence += f", of {oldest}" if oldest == newest else f", of {oldest} to {newest}"
+    if estimated is not None:
+        sentence += f", in {estimated.batches:,} batch{'es' * (estimated.batches != 1)}"
+    waiting = case.count(Disposition.DEFERRED, lane=lane)
+    return sentence + (f"; {_files(waiting)} wait for a later run" if waiting else "")
+
+
+def _counted(case: Case, lane: Lane, group: Group) -> str:
+    text = f"{_files(group.files)} {_NOUNS[Disposition(group.disposition)]}"
+    if group.replaced_files:
+        rows = "their old rows leave" if group.replaced_rows is None else f"{_rows(group.replaced_rows)} leave"
+        text += f" ({rows})"
+    if group.disposition == Disposition.LATE and case.files is not None:
+        dates, number = impacts.dates_touched(impacts.rows_where(case.files, lane, [group.disposition]))
+        shown = ", ".join(dates) + (f" and {number - len(dates):,} more" if number > len(dates) else "")
+        text += f" (dates {shown})" if shown else ""
+    return text
+
+
+def _files(number: int) -> str:
+    return f"{number:,} file{'s' * (number != 1)}"
+
+
+def _rows(number: int) -> str:
+    return f"{number:,} old row{'s' * (number != 1)}"
+
+
+def _operations(case: Case, lane: Lane, groups: Sequence[Group], estimated: Estimate | None) -> list[Operation]:
+    found: list[Operation] = []
+    replaced = [g for g in groups if g.is_work and g.replaced_files]
+    if lane == Lane.REFRESH and case.refresh is not None:
+        found += refresh_operations(case)
+    elif lane in (Lane.REINGEST, Lane.REFRESH):
+        found.append(Operation("files_marked", {"files": case.count(*WORK, Disposition.DEFERRED, lane=lane)}))
+    if replaced:
+        found.append(_replacement(case, lane, replaced))
+    gone = [g for g in groups if _leaves(g)]
+    if gone:
+        found.append(Operation("rows_removed", _removed(gone)))
+    if estimated is not None:
+        work = [g for g in groups if g.is_work]
+        details: dict[str, Any] = {
+            "lane": lane.value,
+            "files": sum(g.files for g in work),
+            "bytes": sum(g.size_bytes for g in work),
+            "batches": estimated.batches,
+        }
+        found.append(Operation("run_triggered", details))
+    if lane == Lane.REINGEST:
+        found += [Operation("request_recorded", {"kind": "reingest", "request": r}) for r in _requests(case)]
+    if lane == Lane.REFRESH and case.refresh is not None and case.refresh[1] is not None:
+        found.append(Operation("request_recorded", {"kind": "refresh", "request": case.refresh[1]}))
+    return found
+
+
+def _replacement(case: Case, lane: Lane, groups: Sequence[Group]) -> Operation:
+    details = _removed(groups)
+    if case.files is not None:
+        changed = impacts.rows_where(case.files, lane, [Disposition.CHANGED.value])
+        details["examples"] = impacts.examples(changed)
+    return Operation("rows_replaced", details)
+
+
+def _removed(groups: Sequence[Group]) -> dict[str, Any]:
+    rows = [g.replaced_rows for g in groups]
+    known = [number for number in rows if number is not None]
+    return {"files": sum(g.replaced_files for g in groups), "rows": sum(known) if len(known) == len(rows) else None}
+
+
+def _requests(case: Case) -> list[str]:
+    if case.recorded is None:
+        return []
+    done = case.recorded.requests_done
+    return [item.request for item in case.spec.reingest if ("reingest", item.request) not in done]
+
+
+def refresh_operations(case: Case) -> list[Operation]:
+    """The steps of a rebuild before and after its load. Nothing is dropped before the new table stands."""
+    if case.refresh is None:
+        return []
+    table, known = case.spec.destination.table, _loaded(case)
+    match case.refresh[0]:
+        case "full":
+            return [
+                Operation("branch_created", {"table": table}),
+                Operation("processed_files_cleared", {"files": known}),
+                Operation("branch_swapped", {"table": table, "rows_before": case.table.rows if case.table else None}),
+            ]
+        case "clear-history":
+            return [Operation("processed_files_cleared", {"files": known})]
+        case "new-only":
+            rows = case.table.rows if case.table else None
+            return [Operation("table_emptied", {"table": table, "files": known, "rows": rows})]
+
+
+def _loaded(case: Case) -> int:
+    if case.recorded is not None and case.recorded.loaded_files is not None:
+        return case.recorded.loaded_files
+    return case.count(Disposition.DONE, Disposition.TOUCHED, Disposition.REINGEST, Disposition.CHANGED, Disposition.OUT_OF_SCOPE)
+
+
+def _with_the_rest(case: Case, changes: list[Change]) -> list[Change]:
+    """Files that are in no lane of a change are counted with the first one, so that every file counts once."""
+    if not changes:
+        return changes
+    lanes = {change.lane for change in changes[1:]}
+    first = changes[0]
+    own = [group for group in case.groups if group.lane not in lanes]
+    whole = impacts.impact_of(own, None)
+    counts = {"files_skipped": whole.files_skipped, "files_by_disposition": whole.files_by_disposition}
+    return [replace(first, impact=replace(first.impact, **counts)), *changes[1:]]
+
+
+def skipped_by_start(case: Case) -> int:
+    """Files that `source.start: now` leaves out for ever; apply records them as SKIPPED."""
+    if case.files is None or case.recorded is not None or case.spec.source.start != "now":
+        return 0
+    return int(pc.sum(pc.equal(case.files["reason"], START_REASON)).as_py() or 0)
+
