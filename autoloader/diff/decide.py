@@ -17,7 +17,9 @@ START_REASON: Final = "there before the ingestion began (source.start: now), nev
 
 _BY_WINDOW: Final = "window"
 _REPLACED: Final = "k_src_file_id"
-_INSTANT: Final = "CASE WHEN by_path THEN strftime(instant, '%Y-%m-%d') ELSE strftime(instant, '%Y-%m-%d %H:%M:%S UTC') END"
+_INSTANT: Final = (
+    "CASE WHEN by_path THEN strftime(instant, '%Y-%m-%d') ELSE strftime(instant, '%Y-%m-%d %H:%M:%S UTC') END"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,22 +56,56 @@ def decisions(rules: Rules) -> tuple[Decision, ...]:
 def _scope(rules: Rules) -> tuple[Decision, ...]:
     out, never = Disposition.OUT_OF_SCOPE, "k_src_file_id IS NULL"
     table = [
-        Decision("moved_source", "key IS NULL", out, text("not below source.path any more; its rows are kept")),
+        Decision(
+            "moved_source", "key IS NULL", out, text("not below source.path any more; its rows are kept")
+        ),
         Decision("hidden_known", "hidden AND known", out, text("its name is hidden now; its rows are kept")),
-        Decision("hidden", "hidden", Disposition.HIDDEN, text("hidden: a part of its name begins with _ or . or is temporary")),
-        Decision("not_included_known", "NOT included AND known", out, text("no include pattern matches it any more; its rows are kept")),
+        Decision(
+            "hidden",
+            "hidden",
+            Disposition.HIDDEN,
+            text("hidden: a part of its name begins with _ or . or is temporary"),
+        ),
+        Decision(
+            "not_included_known",
+            "NOT included AND known",
+            out,
+            text("no include pattern matches it any more; its rows are kept"),
+        ),
         Decision("not_included", "NOT included", Disposition.EXCLUDED, text("no include pattern matches it")),
-        Decision("excluded_known", "excluded AND known", out, text("an exclude pattern matches it now; its rows are kept")),
+        Decision(
+            "excluded_known",
+            "excluded AND known",
+            out,
+            text("an exclude pattern matches it now; its rows are kept"),
+        ),
         Decision("excluded", "excluded", Disposition.EXCLUDED, text("an exclude pattern matches it")),
         Decision("claimed", "k_claimed", Disposition.DEFERRED, text("a live run is loading it"), _BY_WINDOW),
-        Decision("before_window_known", "before_window AND known", out, text("before backfill.from; its rows are kept")),
-        Decision("before_window", "before_window", out, f"'of ' || {_INSTANT} || ', before backfill.from: never loaded'"),
-        Decision("before_start", f"before_start AND {never}", out, f"'of ' || {_INSTANT} || ', before source.start: never loaded'"),
+        Decision(
+            "before_window_known",
+            "before_window AND known",
+            out,
+            text("before backfill.from; its rows are kept"),
+        ),
+        Decision(
+            "before_window",
+            "before_window",
+            out,
+            f"'of ' || {_INSTANT} || ', before backfill.from: never loaded'",
+        ),
+        Decision(
+            "before_start",
+            f"before_start AND {never}",
+            out,
+            f"'of ' || {_INSTANT} || ', before source.start: never loaded'",
+        ),
     ]
     if rules.start_now and not rules.recorded:
         table.append(Decision("start_now", "listed AND NOT known", out, text(START_REASON)))
     if rules.start_now:
-        table.append(Decision("skipped", f"same AND k_state = '{FileState.SKIPPED}'", out, text(START_REASON)))
+        table.append(
+            Decision("skipped", f"same AND k_state = '{FileState.SKIPPED}'", out, text(START_REASON))
+        )
     return tuple(table)
 
 
@@ -77,12 +113,24 @@ def _gone(rules: Rules) -> tuple[Decision, ...]:
     missing, gone = Disposition.MISSING, "NOT listed"
     first = f"{gone} AND k_state <> '{FileState.MISSING}'"
     rows_out = "'gone from storage; its ' || coalesce(k_rows::VARCHAR || ' rows', 'rows') || ' leave the table (on_delete: delete_rows)'"
+    loaded: tuple[Decision, ...]
     match rules.on_delete:
         case "delete_rows":
-            loaded = (Decision("gone_delete", f"{gone} AND k_src_file_id IS NOT NULL", missing, rows_out, Lane.LIVE, _REPLACED),)
+            loaded = (
+                Decision(
+                    "gone_delete",
+                    f"{gone} AND k_src_file_id IS NOT NULL",
+                    missing,
+                    rows_out,
+                    Lane.LIVE,
+                    _REPLACED,
+                ),
+            )
         case "fail":
             refused = text("gone from storage, which on_delete: fail does not allow")
-            loaded = (Decision("gone_fail", f"{first} AND k_src_file_id IS NOT NULL", missing, refused, Lane.LIVE),)
+            loaded = (
+                Decision("gone_fail", f"{first} AND k_src_file_id IS NOT NULL", missing, refused, Lane.LIVE),
+            )
         case _:
             loaded = ()
     unseen = " OR ".join(f"starts_with(file_path, {text(start)})" for start in rules.unseen)
@@ -91,7 +139,12 @@ def _gone(rules: Rules) -> tuple[Decision, ...]:
     return (
         *blind,
         *loaded,
-        Decision("gone", f"{gone} AND k_src_file_id IS NOT NULL", missing, text("gone from storage; its rows are kept")),
+        Decision(
+            "gone",
+            f"{gone} AND k_src_file_id IS NOT NULL",
+            missing,
+            text("gone from storage; its rows are kept"),
+        ),
         Decision("gone_unloaded", gone, missing, text("gone from storage; it never gave rows")),
     )
 
@@ -104,7 +157,13 @@ def _again(rules: Rules) -> tuple[Decision, ...]:
         table += [
             *young,
             Decision("rebuild", "known", again, text("the table is rebuilt (refresh: full)"), Lane.REFRESH),
-            Decision("rebuild_new", "true", Disposition.NEW, text("never seen; loaded with the rebuild"), Lane.REFRESH),
+            Decision(
+                "rebuild_new",
+                "true",
+                Disposition.NEW,
+                text("never seen; loaded with the rebuild"),
+                Lane.REFRESH,
+            ),
         ]
     if rules.refresh == "clear-history":
         why = text("its history is cleared (refresh: clear-history); its rows are replaced")
@@ -113,7 +172,16 @@ def _again(rules: Rules) -> tuple[Decision, ...]:
     table.append(Decision("marked", "k_reload", again, marked, Lane.REINGEST, _REPLACED))
     for number, selector in enumerate(rules.reingest):
         asked = f"reingest {selector.text}" + (f" ({selector.request})" if selector.request else "")
-        table.append(Decision(f"reingest_{number}", f"known AND selected_{number}", again, text(asked), Lane.REINGEST, _REPLACED))
+        table.append(
+            Decision(
+                f"reingest_{number}",
+                f"known AND selected_{number}",
+                again,
+                text(asked),
+                Lane.REINGEST,
+                _REPLACED,
+            )
+        )
     if rules.fill_fingerprints:
         why = text("it has columns that the table lacked when it was loaded")
         table.append(Decision("fill", "same AND filled", Disposition.SCHEMA, why, Lane.REINGEST, _REPLACED))
@@ -128,14 +196,25 @@ def _settled(rules: Rules) -> tuple[Decision, ...]:
     error = "coalesce(': ' || k_error, '')"
     table = [
         Decision("came_back", back, done, text("came back unchanged; its rows are in the table")),
-        Decision("touched", f"{success} AND moved_time", Disposition.TOUCHED, text("same bytes under a newer time")),
+        Decision(
+            "touched", f"{success} AND moved_time", Disposition.TOUCHED, text("same bytes under a newer time")
+        ),
         Decision("done", success, done, text("loaded, unchanged")),
-        Decision("quarantined", f"same AND k_state = '{FileState.QUARANTINED}'", given_up, f"'set aside' || {error}"),
-        Decision("exhausted", exhausted, given_up, f"'given up after ' || k_retry_count || ' attempts' || {error}"),
+        Decision(
+            "quarantined",
+            f"same AND k_state = '{FileState.QUARANTINED}'",
+            given_up,
+            f"'set aside' || {error}",
+        ),
+        Decision(
+            "exhausted", exhausted, given_up, f"'given up after ' || k_retry_count || ' attempts' || {error}"
+        ),
     ]
     if rules.on_change == "ignore":
         why = text("changed in storage, left as it was loaded (on_change: ignore)")
-        table.append(Decision("change_ignored", "known AND NOT same AND k_src_file_id IS NOT NULL", done, why))
+        table.append(
+            Decision("change_ignored", "known AND NOT same AND k_src_file_id IS NOT NULL", done, why)
+        )
     return tuple(table)
 
 
@@ -164,18 +243,53 @@ def _waiting(rules: Rules) -> tuple[Decision, ...]:
 
 def _load(rules: Rules) -> tuple[Decision, ...]:
     new, retry = Disposition.NEW, Disposition.RETRY
-    attempt = f"'attempt ' || (k_retry_count + 1) || ' of {rules.max_attempts}' || coalesce(': ' || k_error, '')"
+    attempt = (
+        f"'attempt ' || (k_retry_count + 1) || ' of {rules.max_attempts}' || coalesce(': ' || k_error, '')"
+    )
     unseen = f"k_state IN ('{FileState.DISCOVERED}', '{FileState.SKIPPED}')"
     return (
         Decision("retry", f"same AND k_state = '{FileState.FAILED}'", retry, attempt, _BY_WINDOW, _REPLACED),
-        Decision("dead_claim", f"same AND k_state = '{FileState.PROCESSING}'", retry, text("the run that had claimed it died"), _BY_WINDOW, _REPLACED),
-        Decision("returned", f"same AND k_state = '{FileState.MISSING}'", new, text("came back; its rows are not in the table"), _BY_WINDOW),
+        Decision(
+            "dead_claim",
+            f"same AND k_state = '{FileState.PROCESSING}'",
+            retry,
+            text("the run that had claimed it died"),
+            _BY_WINDOW,
+            _REPLACED,
+        ),
+        Decision(
+            "returned",
+            f"same AND k_state = '{FileState.MISSING}'",
+            new,
+            text("came back; its rows are not in the table"),
+            _BY_WINDOW,
+        ),
         Decision("discovered", unseen, new, text("seen before, never loaded"), _BY_WINDOW),
         _changed(rules),
-        Decision("changed_failed", "known", Disposition.CHANGED, text("replaced since the failed attempt"), _BY_WINDOW),
-        Decision("late_slice", "late_slice", Disposition.LATE, "'late: its backfill slice ' || coalesce(slice, '') || ' was complete'", _BY_WINDOW),
-        Decision("late", "late", Disposition.LATE, f"'late: of ' || {_INSTANT} || ', before data already loaded'", _BY_WINDOW),
-        Decision("new_undated", "bad_date", new, text("never seen; the date in its path is none"), _BY_WINDOW),
+        Decision(
+            "changed_failed",
+            "known",
+            Disposition.CHANGED,
+            text("replaced since the failed attempt"),
+            _BY_WINDOW,
+        ),
+        Decision(
+            "late_slice",
+            "late_slice",
+            Disposition.LATE,
+            "'late: its backfill slice ' || coalesce(slice, '') || ' was complete'",
+            _BY_WINDOW,
+        ),
+        Decision(
+            "late",
+            "late",
+            Disposition.LATE,
+            f"'late: of ' || {_INSTANT} || ', before data already loaded'",
+            _BY_WINDOW,
+        ),
+        Decision(
+            "new_undated", "bad_date", new, text("never seen; the date in its path is none"), _BY_WINDOW
+        ),
         Decision("new", "true", new, text("never seen"), _BY_WINDOW),
     )
 
@@ -195,4 +309,6 @@ def _changed(rules: Rules) -> Decision:
     }[rules.on_change]
     replaces = "NULL" if rules.on_change == "append" else _REPLACED
     reason = f"'changed: ' || {what} || {text(tail)}"
-    return Decision("changed", "known AND k_src_file_id IS NOT NULL", Disposition.CHANGED, reason, Lane.LIVE, replaces)
+    return Decision(
+        "changed", "known AND k_src_file_id IS NOT NULL", Disposition.CHANGED, reason, Lane.LIVE, replaces
+    )

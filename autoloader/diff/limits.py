@@ -32,7 +32,9 @@ class Bound:
         """Own part, or all that the rival leaves, whichever is more; the whole where no rival waits."""
         own = self.limit * part
         if self.name == "files":
-            own = min(max(round(own), 1), self.limit - 1) if self.limit > 1 else self.limit * (rival == "other")
+            own = (
+                min(max(round(own), 1), self.limit - 1) if self.limit > 1 else self.limit * (rival == "other")
+            )
         return f"greatest({own!r}, {self.limit!r} - {rival}_{self.name})"
 
 
@@ -40,13 +42,17 @@ def limit_bounds(limits: LimitRules) -> tuple[Bound, ...]:
     """The bounds that are set and whose price is known, each with the reason of a file that is over it."""
     bounds: list[Bound] = []
     if limits.max_files is not None:
-        bounds.append(Bound("files", limits.max_files, "1", f"over limits.max_files ({limits.max_files:,}) of this run"))
+        bounds.append(
+            Bound("files", limits.max_files, "1", f"over limits.max_files ({limits.max_files:,}) of this run")
+        )
     if limits.max_bytes is not None:
         why = f"over limits.max_bytes ({limits.max_bytes:,} bytes) of this run"
         bounds.append(Bound("bytes", limits.max_bytes, "size_bytes", why))
     if limits.max_usd is not None and limits.usd_per_byte is not None:
         weight = f"(size_bytes * {limits.usd_per_byte!r} + {limits.usd_per_file or 0.0!r})"
-        bounds.append(Bound("usd", limits.max_usd, weight, f"over limits.max_usd (${limits.max_usd:,.2f}) of this run"))
+        bounds.append(
+            Bound("usd", limits.max_usd, weight, f"over limits.max_usd (${limits.max_usd:,.2f}) of this run")
+        )
     if limits.max_seconds is not None and limits.seconds_per_byte is not None:
         weight = f"(size_bytes * {limits.seconds_per_byte!r} + {limits.seconds_per_file or 0.0!r})"
         why = f"over limits.max_duration ({limits.max_seconds:,.0f} s) of this run"

@@ -105,7 +105,9 @@ def _newest(rules: Rules) -> str:
     """The newest data that is in the table, of files outside the window; null before the first load."""
     if not rules.has_run or rules.order == "newest":
         return "SELECT NULL::TIMESTAMP AS newest_instant"
-    return "SELECT max(instant) AS newest_instant FROM placed WHERE k_src_file_id IS NOT NULL AND NOT in_window"
+    return (
+        "SELECT max(instant) AS newest_instant FROM placed WHERE k_src_file_id IS NOT NULL AND NOT in_window"
+    )
 
 
 def _judged(rules: Rules) -> str:
@@ -114,7 +116,9 @@ def _judged(rules: Rules) -> str:
     young = f"listed AND modified_at > {_utc(rules.now_at)} - to_microseconds({int(rules.min_age_s * 1e6)})"
     columns = [
         f"({young}) AS young" if rules.min_age_s > 0 else "false AS young",
-        f"(modified_at::TIMESTAMP < {_utc(rules.start_at)}) AS before_start" if rules.start_at else "false AS before_start",
+        f"(modified_at::TIMESTAMP < {_utc(rules.start_at)}) AS before_start"
+        if rules.start_at
+        else "false AS before_start",
         f"(k_next_attempt_at::TIMESTAMP > {_utc(rules.now_at)}) AS not_due",
         f"(NOT known AND NOT in_window AND instant < newest_instant{margin}) AS late",
         f"({_late_slice(rules.backfill)}) AS late_slice",
@@ -122,7 +126,9 @@ def _judged(rules: Rules) -> str:
     ]
     columns += [f"({_selected(s)}) AS selected_{n}" for n, s in enumerate(rules.reingest)]
     if rules.fill_fingerprints:
-        columns.append("k_fingerprint IN (" + ", ".join(text(f) for f in sorted(rules.fill_fingerprints)) + ") AS filled")
+        columns.append(
+            "k_fingerprint IN (" + ", ".join(text(f) for f in sorted(rules.fill_fingerprints)) + ") AS filled"
+        )
     return f"SELECT *, {', '.join(columns)} FROM placed, newest"
 
 
@@ -174,9 +180,9 @@ def _decided(table: Sequence[Decision]) -> str:
 
 def _paced(window: BackfillRules | None) -> str:
     """Files of slices that may not begin yet wait."""
-    if window is None or not window.paced or not window.slices:
+    if window is None or not window.paced or window.complete:
         return "SELECT * FROM decided"
-    started = ", ".join(text(s) for s in sorted(window.started)) or "''"
+    started = ", ".join(text(s) for s in sorted(window.started | window.finished)) or "''"
     due = f"""(SELECT min(slice_ordinal) FROM decided WHERE lane = '{Lane.BACKFILL}'
       AND disposition IN ({_WORK}) AND slice NOT IN ({started}))"""
     allowed = f"slice IN ({started})" + (f" OR slice_ordinal = {due}" if window.may_start else "")

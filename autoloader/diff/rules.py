@@ -19,13 +19,13 @@ class SliceBounds:
 
     Attributes:
         label: Its name in plan, ledger and status, e.g. `2015-01-01/2016-01-01`.
-        from_at: First instant that belongs to it.
-        until_at: First instant that does not.
+        from_at: First instant that belongs to it, None = open.
+        until_at: First instant that does not, None = open.
     """
 
     label: str
-    from_at: datetime
-    until_at: datetime
+    from_at: datetime | None
+    until_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +37,14 @@ class BackfillRules:
             `modified`: bounds are UTC, compared with the modification time.
         from_at: Naive lower bound, None = open.
         until_at: Naive upper bound (exclusive), None = open.
-        slices: Consecutive slices in the order in which they are loaded; empty = the window is one piece.
+        slices: Consecutive slices that make up the window, in the order in which they are loaded; at least one.
         share: Part of a run's budget that this lane gets while live files wait, 0 to 1.
         started: Labels of slices that a run has begun.
         finished: Labels of slices that were once complete; a new file in one of them is late.
         complete: The whole window was once complete.
         may_start: Whether a slice that no run has begun may begin now (`every`).
         next_start_at: When the next slice may begin, for the reason of those that wait.
+        ends_at: The upper bound as an instant, aware UTC; None = open.
     """
 
     by: Literal["path", "modified"]
@@ -57,6 +58,7 @@ class BackfillRules:
     paced: bool = False
     may_start: bool = True
     next_start_at: datetime | None = None
+    ends_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Final
 
 import pyarrow as pa
@@ -52,8 +53,8 @@ def _slices(window: BackfillRules | None) -> pa.Table:
         {
             "ordinal": pa.array(range(len(slices)), pa.int32()),
             "label": pa.array([s.label for s in slices], pa.string()),
-            "from_at": pa.array([s.from_at for s in slices], instant),
-            "until_at": pa.array([s.until_at for s in slices], instant),
+            "from_at": pa.array([s.from_at or datetime.min for s in slices], instant),
+            "until_at": pa.array([s.until_at or datetime.max for s in slices], instant),
         }
     )
 

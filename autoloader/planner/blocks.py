@@ -88,9 +88,15 @@ def _source(case: Case) -> Block | None:
     known, gone = known_and_gone(case)
     confirm = f"If that is right, confirm it: autoloader plan --confirm {name}"
     if known and looked.listed == 0 and gone:
-        return Block("source-empty", f"{case.spec.source.path} shows no file at all, but {known:,} are known. {confirm}")
+        return Block(
+            "source-empty",
+            f"{case.spec.source.path} shows no file at all, but {known:,} are known. {confirm}",
+        )
     if gone * 2 > known:
-        return Block("source-shrunk", f"{gone:,} of {known:,} known files are gone from {case.spec.source.path}. {confirm}")
+        return Block(
+            "source-shrunk",
+            f"{gone:,} of {known:,} known files are gone from {case.spec.source.path}. {confirm}",
+        )
     return None
 
 
@@ -117,7 +123,9 @@ def _contract(case: Case) -> Block | None:
                 f" set on_change: replace; to see them: autoloader plan --full --select {name}",
             )
     if case.spec.source.on_delete == "fail":
-        gone = sum(g.files for g in case.groups if g.disposition == Disposition.MISSING and g.lane is not None)
+        gone = sum(
+            g.files for g in case.groups if g.disposition == Disposition.MISSING and g.lane is not None
+        )
         if gone:
             return Block(
                 "on_delete",
@@ -132,12 +140,18 @@ def _price(case: Case) -> Block | None:
         return None
     profile = case.settings.compute.get(case.spec.compute.live)
     if case.settings.prices.usd_per_gb is None and (profile is None or profile.usd_per_hour is None):
-        return Block("limits.max_usd", "limits.max_usd is set, but no price is known. Set prices.usd_per_gb in autoloader.yml")
+        return Block(
+            "limits.max_usd",
+            "limits.max_usd is set, but no price is known. Set prices.usd_per_gb in autoloader.yml",
+        )
     return None
 
 
 def protection(case: Case) -> Block | None:
     """Nothing may drop or rebuild a protected table; what is recorded counts as well as what is written now."""
     if case.spec.protect or (case.recorded is not None and case.recorded.protect):
-        return Block("protect", f"{case.spec.name} is protected: nothing may drop or rebuild {case.spec.destination.table}")
+        return Block(
+            "protect",
+            f"{case.spec.name} is protected: nothing may drop or rebuild {case.spec.destination.table}",
+        )
     return None

@@ -14,6 +14,7 @@ from autoloader.plan import (
     Block,
     Change,
     Diagnostic,
+    Impact,
     Operation,
     Plan,
     Reason,
@@ -105,11 +106,18 @@ def _removed(
     specs: Sequence[IngestionSpec], state: State, tables: Mapping[str, TableFacts | None], asked: Asked
 ) -> list[Change]:
     """Recorded ingestions whose spec is gone, and that no other spec names as its previous name."""
-    names = {spec.name for spec in specs} | {spec.previous_name for spec in specs if spec.previous_name}
+    recorded = {row.name for row in state.ingestions}
+    renamed = {spec.previous_name for spec in specs if spec.name not in recorded}
+    names = {spec.name for spec in specs} | renamed
     if asked.mode == "refresh-only":
         return []
-    gone = [recorded for recorded in state.ingestions if recorded.name not in names and asked.takes(recorded.name)]
-    return [_removal(recorded, tables.get(recorded.table or "")) for recorded in sorted(gone, key=lambda r: r.name)]
+    gone = [
+        recorded for recorded in state.ingestions if recorded.name not in names and asked.takes(recorded.name)
+    ]
+    return [
+        _removal(recorded, tables.get(recorded.table or ""))
+        for recorded in sorted(gone, key=lambda r: r.name)
+    ]
 
 
 def _removal(recorded: Recorded, table: TableFacts | None) -> Change:
@@ -147,7 +155,11 @@ def _shared_tables(specs: Sequence[IngestionSpec]) -> list[Diagnostic]:
     for spec in specs:
         owners.setdefault(spec.destination.table, []).append(spec.name)
     return [
-        Diagnostic(Severity.ERROR, f"{' and '.join(names)} write the same table {table}", "Give each a table of its own.")
+        Diagnostic(
+            Severity.ERROR,
+            f"{' and '.join(names)} write the same table {table}",
+            "Give each a table of its own.",
+        )
         for table, names in owners.items()
         if len(names) > 1
     ]
@@ -196,7 +208,7 @@ def _plan(
 
 
 def _verdicts(
-    cases: Sequence[Case], groups: Sequence[impacts.Group], totals: impacts.Impact, asked: Asked
+    cases: Sequence[Case], groups: Sequence[impacts.Group], totals: Impact, asked: Asked
 ) -> tuple[Verdict, ...]:
     settings = cases[0].settings if cases else Settings()
     loaded = sum(loaded_count(case) for case in cases)
@@ -209,7 +221,9 @@ def _denied(change: Change, verdict: Verdict) -> Change:
     if change.blocked is not None or not works:
         return change
     value = verdict.value if verdict.value is not None else "unknown"
-    return replace(change, blocked=Block(verdict.id, f"guardrail {verdict.id}: {value} is over {verdict.limit}"))
+    return replace(
+        change, blocked=Block(verdict.id, f"guardrail {verdict.id}: {value} is over {verdict.limit}")
+    )
 
 
 def _basis(case: Case) -> Basis:

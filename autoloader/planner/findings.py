@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -13,7 +15,8 @@ from autoloader.planner.blocks import known_and_gone, loaded_count
 from autoloader.planner.loads import Case
 from autoloader.spec import canonical_path
 
-_SHOWN_PROBLEMS = 5
+_SHOWN_PROBLEMS: Final = 5
+_NEAR_KEYS: Final = 20_000
 
 
 def drift_of(case: Case) -> tuple[str, ...]:
@@ -28,7 +31,9 @@ def drift_of(case: Case) -> tuple[str, ...]:
     if recorded.table_uuid is not None and table.uuid != recorded.table_uuid:
         return (f"{name} was dropped and made anew by someone else",)
     if recorded.snapshot_id is not None and table.snapshot_id != recorded.snapshot_id:
-        return (f"{name} was written by someone else since our last commit (snapshot {recorded.snapshot_id} -> {table.snapshot_id})",)
+        return (
+            f"{name} was written by someone else since our last commit (snapshot {recorded.snapshot_id} -> {table.snapshot_id})",
+        )
     return ()
 
 
@@ -49,7 +54,9 @@ def notes_of(case: Case) -> tuple[str, ...]:
         notes.append(f"{name}: {waiting:,} files wait for a later run: {_why_waiting(case.files)}")
     given_up = case.count(Disposition.QUARANTINED)
     if given_up:
-        notes.append(f"{name}: {given_up:,} files are set aside; see them: autoloader files {name} --state QUARANTINED")
+        notes.append(
+            f"{name}: {given_up:,} files are set aside; see them: autoloader files {name} --state QUARANTINED"
+        )
     notes += _moved_source(case)
     return tuple(notes)
 
@@ -69,7 +76,9 @@ def _moved_source(case: Case) -> list[str]:
     after = case.spec.source.path
     if before is None or canonical_path(before) == canonical_path(after):
         return []
-    return [f"{case.spec.name}: the source moved from {before} to {after}; files there count as new, those loaded before are kept"]
+    return [
+        f"{case.spec.name}: the source moved from {before} to {after}; files there count as new, those loaded before are kept"
+    ]
 
 
 def diagnostics_of(case: Case) -> tuple[Diagnostic, ...]:
@@ -83,41 +92,45 @@ def diagnostics_of(case: Case) -> tuple[Diagnostic, ...]:
     ]
     if len(looked.problems) > _SHOWN_PROBLEMS:
         more = len(looked.problems) - _SHOWN_PROBLEMS
-        found.append(Diagnostic(Severity.WARNING, f"{case.spec.name}: {more:,} more paths could not be looked at"))
+        found.append(
+            Diagnostic(Severity.WARNING, f"{case.spec.name}: {more:,} more paths could not be looked at")
+        )
     return (*found, *_nothing_matches(case), *_undated(case))
 
 
 def _nothing_matches(case: Case) -> tuple[Diagnostic, ...]:
-    looked = case.looked
-    if looked is None:
+    """Files are there and no pattern takes one: an error with near misses. No file at all: a warning."""
+    looked, spec = case.looked, case.spec
+    if looked is None or known_and_gone(case)[1]:
         return ()
-    unknown = pc.is_null(looked.files["known_state"])
-    outside = pc.is_in(looked.files["disposition"], pa.array([Disposition.EXCLUDED.value]))
-    hidden = case.count(Disposition.HIDDEN)
-    excluded = looked.files.filter(pc.and_(unknown, outside))
-    others = looked.files.num_rows - excluded.num_rows - hidden - case.count(Disposition.MISSING)
-    name, path = case.spec.name, case.spec.source.path
-    patterns = case.spec.source.include or default_include(case.spec.source.format)
-    near = [*excluded["key"].to_pylist()[:20_000], *looked.near]
-    matched = others - _remembered_out_of_scope(case)
-    if matched > 0:
+    unmatched = _unmatched(looked.files)
+    hidden, away = case.count(Disposition.HIDDEN), case.count(Disposition.MISSING)
+    if looked.files.num_rows > unmatched.num_rows + hidden + away + _elsewhere(looked.files):
         return ()
-    if near:
-        keys = "\n".join(f"  {key}" for key in nearest(patterns, near, 5))
-        summary = f"{name}: no file below {path} matches {', '.join(patterns)}"
-        return (Diagnostic(Severity.ERROR, summary, f"{max(len(near), excluded.num_rows):,} files are there. The nearest:\n{keys}"),)
-    if case.recorded is None or loaded_count(case) == 0:
-        there = f"{hidden:,} hidden files are there" if hidden else "It may be empty still"
-        return (Diagnostic(Severity.WARNING, f"{name}: there is no file below {path}", f"{there}; nothing is loaded until files arrive."),)
-    return ()
+    keys = [*unmatched["key"].slice(0, _NEAR_KEYS).to_pylist(), *looked.near]
+    if keys:
+        patterns = spec.source.include or default_include(spec.source.format)
+        summary = f"{spec.name}: no file below {spec.source.path} matches {', '.join(patterns)}"
+        near = "\n".join(f"  {key}" for key in nearest(patterns, keys, 5))
+        there = max(len(keys), unmatched.num_rows)
+        return (Diagnostic(Severity.ERROR, summary, f"{there:,} files are there. The nearest:\n{near}"),)
+    if loaded_count(case):
+        return ()
+    there = f"{hidden:,} hidden files are there" if hidden else "It may be empty still"
+    detail = f"{there}; nothing is loaded until files arrive."
+    return (Diagnostic(Severity.WARNING, f"{spec.name}: there is no file below {spec.source.path}", detail),)
 
 
-def _remembered_out_of_scope(case: Case) -> int:
-    """Files that only memory holds in the picture: patterns that match only those match nothing."""
-    if case.files is None:
-        return 0
-    mask = pc.and_(pc.equal(case.files["disposition"], Disposition.OUT_OF_SCOPE.value), pc.is_valid(case.files["known_state"]))
-    return int(pc.sum(mask).as_py() or 0)
+def _unmatched(files: pa.Table) -> pa.Table:
+    """Files that the patterns leave out, seen before or not."""
+    excluded = pc.equal(files["disposition"], Disposition.EXCLUDED.value)
+    kept = pc.equal(files["disposition"], Disposition.OUT_OF_SCOPE.value)
+    return files.filter(pc.or_(excluded, pc.and_(kept, pc.match_substring(files["reason"], "pattern matches"))))
+
+
+def _elsewhere(files: pa.Table) -> int:
+    """Remembered files that are not below the source any more."""
+    return int(pc.sum(pc.is_null(files["key"])).as_py() or 0)
 
 
 def _undated(case: Case) -> tuple[Diagnostic, ...]:

@@ -33,7 +33,9 @@ def verdicts(
         ("max_duration", guardrails.max_duration, seconds),
         ("max_replaced_percent", guardrails.max_replaced_percent, replaced_percent or Decimal(0)),
     ]
-    found = [v for name, threshold, value in held if threshold is not None for v in _levels(name, threshold, value)]
+    found = [
+        v for name, threshold, value in held if threshold is not None for v in _levels(name, threshold, value)
+    ]
     if max_usd is not None:
         found.append(_verdict("--max-usd", "deny", max_usd, usd))
     return tuple(found)

@@ -8,7 +8,7 @@ from typing import Any
 
 from autoloader.inventory import Disposition
 from autoloader.plan import Action, Block, Change, Diagnostic, Operation, Reason
-from autoloader.planner.blocks import loaded_count, protection, standing_block
+from autoloader.planner.blocks import WAITING, loaded_count, protection, standing_block
 from autoloader.planner.findings import diagnostics_of, drift_of, notes_of
 from autoloader.planner.impacts import impact_of
 from autoloader.planner.loads import Case, loads, refresh_operations, skipped_by_start
@@ -33,10 +33,11 @@ def plan_ingestion(case: Case) -> Part:
     files = [_blocked(change, block) for change in (*_rebuild_alone(case), *loads(case))]
     files = [_protected(case, change) for change in files]
     changes = _created(case, files, block) if case.recorded is None else _kept(case, files, block)
+    unseen = block is not None and block.by not in WAITING and not any(c.blocked == block for c in changes)
+    if unseen and block is not None:
+        changes = [*changes, _only_blocked(case, block)]
     if case.asked.mode == "refresh-only":
         changes = []
-    if not any(c.blocked == block for c in changes) and block is not None and block.by not in ("draft", "paused"):
-        changes = [*changes, _only_blocked(case, block)]
     return Part(tuple(changes), drift_of(case), notes_of(case), diagnostics_of(case))
 
 
@@ -80,7 +81,14 @@ def _created(case: Case, files: Sequence[Change], block: Block | None) -> list[C
     reason = Reason.TABLE_EXISTS if adopts else Reason.NEW_INGESTION
     head = f"the table {table} is there" if adopts else "the ingestion is new"
     if not files:
-        alone = Change(case.spec.name, (action,), reason, head + _nothing_yet(case), after=after, impact=impact_of(case.groups, None))
+        alone = Change(
+            case.spec.name,
+            (action,),
+            reason,
+            head + _nothing_yet(case),
+            after=after,
+            impact=impact_of(case.groups, None),
+        )
         return [_blocked(replace(alone, operations=tuple(steps)), block)]
     first = files[0]
     merged = replace(
@@ -104,7 +112,9 @@ def _nothing_yet(case: Case) -> str:
 
 def _requests_that_ask_nothing(case: Case) -> list[Operation]:
     """Requests of a spec that is applied for the first time: there is nothing to do again."""
-    found = [Operation("request_recorded", {"kind": "reingest", "request": r.request}) for r in case.spec.reingest]
+    found = [
+        Operation("request_recorded", {"kind": "reingest", "request": r.request}) for r in case.spec.reingest
+    ]
     if case.spec.refresh is not None:
         found.append(Operation("request_recorded", {"kind": "refresh", "request": case.spec.refresh.request}))
     return found
@@ -112,7 +122,8 @@ def _requests_that_ask_nothing(case: Case) -> list[Operation]:
 
 def _kept(case: Case, files: Sequence[Change], block: Block | None) -> list[Change]:
     """A recorded ingestion: renamed, updated, its schema changed, then its files."""
-    found = [change for change in (_renamed(case), _updated(case)) if change is not None]
+    updated = _updated(case)
+    found = [updated] if updated is not None else []
     schema = schema_change(case)
     if schema is not None:
         found.append(_blocked(schema, block))
@@ -140,45 +151,51 @@ def _with_table(case: Case, change: Change) -> Change:
     )
 
 
-def _renamed(case: Case) -> Change | None:
-    if case.recorded is None or case.recorded.name == case.spec.name:
-        return None
-    old = case.recorded.name
-    return Change(
-        ingestion=case.spec.name,
-        actions=(Action.UPDATE,),
-        reason=Reason.RENAMED,
-        detail=f"it was called {old}; its history follows, nothing is loaded again",
-        before={"name": old, "table": case.recorded.table},
-        after={"name": case.spec.name, "table": case.spec.destination.table},
-        operations=(Operation("ingestion_renamed", {"from": old, "to": case.spec.name}),),
-    )
-
-
 def _updated(case: Case) -> Change | None:
-    """The recorded spec takes the values of the new one; a moved table is renamed in the catalog."""
+    """The record takes the new spec's values and name; a moved table is renamed in the catalog."""
     if case.recorded is None:
         return None
-    edits = [edit for edit in change_effects(case.recorded.spec, case.spec.as_data()) if edit.effect != Effect.RENAME]
-    if not edits:
+    old, spec = case.recorded, case.spec
+    edits = [e for e in change_effects(old.spec, spec.as_data()) if e.effect != Effect.RENAME]
+    renamed = old.name != spec.name
+    if not edits and not renamed:
         return None
-    operations = [Operation("spec_recorded", {"keys": [edit.key for edit in edits]})]
     block, moved = _moved_table(case, edits)
-    metadata = all(edit.effect == Effect.METADATA for edit in edits)
+    rename = [Operation("ingestion_renamed", {"from": old.name, "to": spec.name})] if renamed else []
     return Change(
-        ingestion=case.spec.name,
+        ingestion=spec.name,
         actions=(Action.UPDATE,),
-        reason=Reason.METADATA_CHANGED if metadata else Reason.SPEC_CHANGED,
-        detail=_edited(edits, metadata),
-        before={"table": case.recorded.table, "spec": dict(case.recorded.spec), "keys": {e.key: e.before for e in edits}},
-        after={"table": case.spec.destination.table, "spec": case.spec.as_data(), "keys": {e.key: e.after for e in edits}},
-        operations=(*moved, *operations),
+        reason=_why_updated(edits, renamed),
+        detail=_edited(edits) if not renamed else f"it was called {old.name}; its history follows",
+        before={
+            "name": old.name,
+            "table": old.table,
+            "spec": dict(old.spec),
+            "keys": {e.key: e.before for e in edits},
+        },
+        after={
+            "name": spec.name,
+            "table": spec.destination.table,
+            "spec": spec.as_data(),
+            "keys": {e.key: e.after for e in edits},
+        },
+        operations=(*rename, *moved, Operation("spec_recorded", {"keys": [e.key for e in edits]})),
         blocked=block,
     )
 
 
-def _edited(edits: Sequence[KeyChange], metadata: bool) -> str:
-    shown = ", ".join(edit.key for edit in edits[:6]) + (f" and {len(edits) - 6} more" if len(edits) > 6 else "")
+def _why_updated(edits: Sequence[KeyChange], renamed: bool) -> Reason:
+    if renamed:
+        return Reason.RENAMED
+    metadata = all(edit.effect == Effect.METADATA for edit in edits)
+    return Reason.METADATA_CHANGED if metadata else Reason.SPEC_CHANGED
+
+
+def _edited(edits: Sequence[KeyChange]) -> str:
+    metadata = all(edit.effect == Effect.METADATA for edit in edits)
+    shown = ", ".join(edit.key for edit in edits[:6]) + (
+        f" and {len(edits) - 6} more" if len(edits) > 6 else ""
+    )
     return f"{shown} changed" + ("; no file is loaded for it" if metadata else "")
 
 
@@ -215,7 +232,10 @@ def _rebuild_alone(case: Case) -> list[Change]:
             reason=Reason.REFRESH_REQUESTED,
             detail=f"{detail}: {leaving}" if mode == "new-only" else f"{detail}; there are no files to load",
             lane="refresh",
-            before={"table": case.spec.destination.table, "snapshot_id": case.table.snapshot_id if case.table else None},
+            before={
+                "table": case.spec.destination.table,
+                "snapshot_id": case.table.snapshot_id if case.table else None,
+            },
             after={"table": case.spec.destination.table},
             operations=tuple(operations),
         )

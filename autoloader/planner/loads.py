@@ -31,12 +31,12 @@ _REASONS: Final = (
     (Disposition.REINGEST, Reason.REINGEST_REQUESTED),
 )
 _NOUNS: Final = {
-    Disposition.NEW: "new",
-    Disposition.CHANGED: "changed",
-    Disposition.RETRY: "to try again",
-    Disposition.REINGEST: "to load again",
-    Disposition.SCHEMA: "to load again for new columns",
-    Disposition.LATE: "late",
+    Disposition.NEW: "{} never seen",
+    Disposition.CHANGED: "{} replaced",
+    Disposition.RETRY: "{} to try again",
+    Disposition.REINGEST: "{} to load again",
+    Disposition.SCHEMA: "{} to load again for new columns",
+    Disposition.LATE: "{} late",
 }
 
 
@@ -82,7 +82,9 @@ def _leaves(group: Group) -> bool:
 
 def _load(case: Case, lane: Lane) -> Change:
     own = [group for group in case.groups if group.lane == lane]
-    estimated = impacts.price(case.spec, lane, own, case.looked.listed if case.looked else 0, case.settings, case.history)
+    estimated = impacts.price(
+        case.spec, lane, own, case.looked.listed if case.looked else 0, case.settings, case.history
+    )
     rebuild = lane == Lane.REFRESH and case.refresh is not None
     return Change(
         ingestion=case.spec.name,
@@ -90,7 +92,10 @@ def _load(case: Case, lane: Lane) -> Change:
         reason=_reason(own, lane),
         detail=_detail(case, lane, own, estimated),
         lane=lane.value,
-        before={"table": case.spec.destination.table, "snapshot_id": case.table.snapshot_id if case.table else None},
+        before={
+            "table": case.spec.destination.table,
+            "snapshot_id": case.table.snapshot_id if case.table else None,
+        },
         after={"table": case.spec.destination.table},
         impact=impacts.impact_of(own, estimated),
         operations=tuple(_operations(case, lane, own, estimated)),
@@ -128,9 +133,11 @@ def _detail(case: Case, lane: Lane, groups: Sequence[Group], estimated: Estimate
 
 
 def _counted(case: Case, lane: Lane, group: Group) -> str:
-    text = f"{_files(group.files)} {_NOUNS[Disposition(group.disposition)]}"
+    text = _NOUNS[Disposition(group.disposition)].format(_files(group.files))
     if group.replaced_files:
-        rows = "their old rows leave" if group.replaced_rows is None else f"{_rows(group.replaced_rows)} leave"
+        rows = (
+            "their old rows leave" if group.replaced_rows is None else f"{_rows(group.replaced_rows)} leave"
+        )
         text += f" ({rows})"
     if group.disposition == Disposition.LATE and case.files is not None:
         dates, number = impacts.dates_touched(impacts.rows_where(case.files, lane, [group.disposition]))
@@ -147,7 +154,9 @@ def _rows(number: int) -> str:
     return f"{number:,} old row{'s' * (number != 1)}"
 
 
-def _operations(case: Case, lane: Lane, groups: Sequence[Group], estimated: Estimate | None) -> list[Operation]:
+def _operations(
+    case: Case, lane: Lane, groups: Sequence[Group], estimated: Estimate | None
+) -> list[Operation]:
     found: list[Operation] = []
     replaced = [g for g in groups if g.is_work and g.replaced_files]
     if lane == Lane.REFRESH and case.refresh is not None:
@@ -186,7 +195,10 @@ def _replacement(case: Case, lane: Lane, groups: Sequence[Group]) -> Operation:
 def _removed(groups: Sequence[Group]) -> dict[str, Any]:
     rows = [g.replaced_rows for g in groups]
     known = [number for number in rows if number is not None]
-    return {"files": sum(g.replaced_files for g in groups), "rows": sum(known) if len(known) == len(rows) else None}
+    return {
+        "files": sum(g.replaced_files for g in groups),
+        "rows": sum(known) if len(known) == len(rows) else None,
+    }
 
 
 def _requests(case: Case) -> list[str]:
@@ -206,7 +218,9 @@ def refresh_operations(case: Case) -> list[Operation]:
             return [
                 Operation("branch_created", {"table": table}),
                 Operation("processed_files_cleared", {"files": known}),
-                Operation("branch_swapped", {"table": table, "rows_before": case.table.rows if case.table else None}),
+                Operation(
+                    "branch_swapped", {"table": table, "rows_before": case.table.rows if case.table else None}
+                ),
             ]
         case "clear-history":
             return [Operation("processed_files_cleared", {"files": known})]
@@ -218,7 +232,13 @@ def refresh_operations(case: Case) -> list[Operation]:
 def _loaded(case: Case) -> int:
     if case.recorded is not None and case.recorded.loaded_files is not None:
         return case.recorded.loaded_files
-    return case.count(Disposition.DONE, Disposition.TOUCHED, Disposition.REINGEST, Disposition.CHANGED, Disposition.OUT_OF_SCOPE)
+    return case.count(
+        Disposition.DONE,
+        Disposition.TOUCHED,
+        Disposition.REINGEST,
+        Disposition.CHANGED,
+        Disposition.OUT_OF_SCOPE,
+    )
 
 
 def _with_the_rest(case: Case, changes: list[Change]) -> list[Change]:
@@ -229,8 +249,10 @@ def _with_the_rest(case: Case, changes: list[Change]) -> list[Change]:
     first = changes[0]
     own = [group for group in case.groups if group.lane not in lanes]
     whole = impacts.impact_of(own, None)
-    counts = {"files_skipped": whole.files_skipped, "files_by_disposition": whole.files_by_disposition}
-    return [replace(first, impact=replace(first.impact, **counts)), *changes[1:]]
+    counted = replace(
+        first.impact, files_skipped=whole.files_skipped, files_by_disposition=whole.files_by_disposition
+    )
+    return [replace(first, impact=counted), *changes[1:]]
 
 
 def skipped_by_start(case: Case) -> int:
@@ -238,4 +260,3 @@ def skipped_by_start(case: Case) -> int:
     if case.files is None or case.recorded is not None or case.spec.source.start != "now":
         return 0
     return int(pc.sum(pc.equal(case.files["reason"], START_REASON)).as_py() or 0)
-

@@ -101,7 +101,7 @@ def _backfill(backfill: Backfill, recorded: Recorded | None, now: datetime) -> B
     declared = build_window(backfill)
     until_at = declared.until_at or _began(progress, recorded, now)
     window = Window(declared.from_at, until_at)
-    pieces = slices(window, backfill.step, backfill.order, backfill.timezone) if backfill.step else ()
+    pieces = slices(window, backfill.step, backfill.order, backfill.timezone)
     last = progress.get("last_started_at")
     next_at = after_period(datetime.fromisoformat(last), backfill.every) if last and backfill.every else None
     bounds = _frame(window, backfill)
@@ -109,7 +109,9 @@ def _backfill(backfill: Backfill, recorded: Recorded | None, now: datetime) -> B
         by=backfill.by,
         from_at=bounds[0],
         until_at=bounds[1],
-        slices=tuple(_piece(piece.label, Window(piece.from_at, piece.until_at), backfill) for piece in pieces),
+        slices=tuple(
+            _piece(piece.label, Window(piece.from_at, piece.until_at), backfill) for piece in pieces
+        ),
         share=float(backfill.share),
         started=frozenset(progress.get("started", ())),
         finished=frozenset(progress.get("finished", ())),
@@ -117,6 +119,7 @@ def _backfill(backfill: Backfill, recorded: Recorded | None, now: datetime) -> B
         paced=backfill.every is not None,
         may_start=next_at is None or now >= next_at,
         next_start_at=next_at,
+        ends_at=until_at,
     )
 
 
@@ -133,17 +136,18 @@ def _frame(window: Window, backfill: Backfill) -> tuple[datetime | None, datetim
 
 
 def _piece(label: str, window: Window, backfill: Backfill) -> SliceBounds:
-    from_at, until_at = _frame(window, backfill)
-    if from_at is None or until_at is None:
-        raise AssertionError("a slice of a closed window has two ends")
-    return SliceBounds(label, from_at, until_at)
+    return SliceBounds(label, *_frame(window, backfill))
 
 
 def after_period(at: datetime, period: str) -> datetime | None:
     """One period (`1 week`, `3 months`) after an instant, on the calendar of UTC; None beyond its end."""
     found = parse_period(period)
     if found.unit in ("minute", "week"):
-        return at + timedelta(minutes=found.count) if found.unit == "minute" else at + timedelta(weeks=found.count)
+        return (
+            at + timedelta(minutes=found.count)
+            if found.unit == "minute"
+            else at + timedelta(weeks=found.count)
+        )
     moved: datetime | None = at.astimezone(UTC).replace(tzinfo=None)
     for _ in range(found.count):
         moved = next_local(moved, found.unit) if moved is not None else None

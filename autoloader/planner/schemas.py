@@ -24,12 +24,19 @@ def schema_change(case: Case) -> Change | None:
         actions=(Action.SCHEMA,),
         reason=Reason.SCHEMA_CHANGED,
         detail=f"{_listed(changes)} ({_MEANS[worst]})",
-        before={"table": case.spec.destination.table, "schema": to_data(known), "schema_id": case.table.schema_id},
+        before={
+            "table": case.spec.destination.table,
+            "schema": to_data(known),
+            "schema_id": case.table.schema_id,
+        },
         after={"table": case.spec.destination.table, "schema": to_data(wanted), "class": worst.value},
         operations=(
             Operation(
                 "schema_changed",
-                {"class": worst.value, "changes": [{"class": c.change_class.value, "change": str(c)} for c in changes]},
+                {
+                    "class": worst.value,
+                    "changes": [{"class": c.change_class.value, "change": str(c)} for c in changes],
+                },
             ),
         ),
         blocked=_block(case, changes),

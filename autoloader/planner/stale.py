@@ -50,7 +50,9 @@ def stale(
 
 def _names(plan: Plan) -> dict[str, str]:
     """New name -> old name of what the plan renames."""
-    return {c.ingestion: str((c.before or {}).get("name", "")) for c in plan.changes if "name" in (c.before or {})}
+    return {
+        c.ingestion: str((c.before or {}).get("name", "")) for c in plan.changes if "name" in (c.before or {})
+    }
 
 
 def _other_state(planned: str | None, now: str | None) -> str:
@@ -67,16 +69,28 @@ def _recorded_moved(name: str, serial: int, row: Recorded | None) -> list[str]:
 def _table_moved(plan: Plan, name: str, tables: Mapping[str, TableFacts | None]) -> list[str]:
     basis = next(b for b in plan.basis if b.ingestion == name)
     table = next(
-        (str(value["table"]) for c in plan.changes if c.ingestion == name for value in (c.after, c.before) if value and value.get("table")),
+        (
+            str(value["table"])
+            for c in plan.changes
+            if c.ingestion == name
+            for value in (c.after, c.before)
+            if value and value.get("table")
+        ),
         None,
     )
     if table is None or table not in tables:
         return []
     facts = tables[table]
     if (facts.uuid if facts else None) != basis.table_uuid:
-        return [f"the table {table} is another one or gone" if basis.table_uuid else f"the table {table} was made meanwhile"]
+        return [
+            f"the table {table} is another one or gone"
+            if basis.table_uuid
+            else f"the table {table} was made meanwhile"
+        ]
     if (facts.snapshot_id if facts else None) != basis.snapshot_id:
-        return [f"the table {table} was written meanwhile (snapshot {basis.snapshot_id} -> {facts.snapshot_id if facts else None})"]
+        return [
+            f"the table {table} was written meanwhile (snapshot {basis.snapshot_id} -> {facts.snapshot_id if facts else None})"
+        ]
     if (facts.schema_id if facts else None) != basis.schema_id:
         return [f"the schema of {table} changed meanwhile"]
     return []
