@@ -94,6 +94,13 @@ class Lake:
     def _work(self) -> Any:
         return import_module("autoloader.lake.tables")
 
+    def close(self) -> None:
+        """Let go of the catalog's connections; the lake may be used again afterwards."""
+        with self._lock:
+            catalog = self.__dict__.pop("_opened", None)
+            if catalog is not None:
+                catalog.close()
+
     # ------------------------------------------------------------------ state
 
     def table(self, name: str) -> TableState | None:
@@ -163,24 +170,28 @@ class Lake:
     # ------------------------------------------------------------------ writing
 
     def write_format(
-        self, name: str, branch: str | None = None, *, update: SchemaUpdate | None = None
+        self,
+        name: str,
+        branch: str | None = None,  # noqa: ARG002
+        *,
+        update: SchemaUpdate | None = None,
     ) -> WriteFormat:
-        """What the loader's data files must look like.
+        """What the loader's data files must look like; the same for every branch.
 
         Args:
             name: The table.
-            branch: Where they will be committed (all branches share one schema).
+            branch: Where they will be committed; changes nothing, since branches share one schema.
             update: A schema update that will be committed together with them.
         """
         with explained(f"the table {name} cannot be read"):
             table = self._work.needed(self._catalog, name)
-            found: WriteFormat = self._work.write_format(table, branch, update)
+            found: WriteFormat = self._work.write_format(table, update)
             return found
 
     def quarantine_format(self, name: str) -> WriteFormat:
         """The same for the table's quarantine table, which is made by the first commit that needs it."""
         with explained(f"the table {name} cannot be read"):
-            main = self._work.write_format(self._work.needed(self._catalog, name), None, None)
+            main = self._work.write_format(self._work.needed(self._catalog, name))
             found: WriteFormat = self._work.quarantine_format(self._catalog, name, main)
             return found
 
@@ -235,14 +246,14 @@ class Lake:
         with explained(f"the branch {branch} of {name} cannot be made"):
             self._work.start_branch(self._catalog, name, branch, {"autoloader.branch": branch})
 
-    def swap(self, name: str, branch: str, *, expected_snapshot_id: int | None) -> int:
+    def swap(self, name: str, branch: str, *, expected_snapshot_id: int | None) -> int | None:
         """Serve a branch's content as the table, in one step, and forget the branch's name.
 
         Raises:
             LakeError: The table moved from `expected_snapshot_id` since the branch was begun.
         """
         with explained(f"the branch {branch} of {name} cannot be swapped in"):
-            found: int = self._work.swap(self._catalog, name, branch, expected_snapshot_id)
+            found: int | None = self._work.swap(self._catalog, name, branch, expected_snapshot_id)
             return found
 
     def remove_branch(self, name: str, branch: str) -> None:
@@ -260,14 +271,10 @@ class Lake:
 
     # ------------------------------------------------------------------ content
 
-    def files_holding(
-        self, name: str, src_file_ids: Sequence[int], branch: str | None = None
-    ) -> tuple[HeldFile, ...]:
+    def files_holding(self, name: str, src_file_ids: Sequence[int], branch: str | None = None) -> tuple[HeldFile, ...]:
         """The data files with rows of those source file versions, sorted by path; exact."""
         with explained(f"the data files of {name} cannot be read"):
-            found: tuple[HeldFile, ...] = self._work.files_holding(
-                self._catalog, name, tuple(src_file_ids), branch
-            )
+            found: tuple[HeldFile, ...] = self._work.files_holding(self._catalog, name, tuple(src_file_ids), branch)
             return found
 
     def row_counts(

@@ -1,4 +1,4 @@
-"""Which catalog: properties with their defaults, storage settings handed to PyIceberg, errors in our words."""
+"""Which catalog: properties with defaults, storage settings for PyIceberg, errors in our words."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def catalog_properties(
 
 
 def _warehouse(given: str, project_dir: Path) -> str:
-    """An absolute location. PyIceberg reads `file:` URIs with `#` or `?` wrongly: such folders stay plain paths."""
+    """An absolute location. PyIceberg misreads `file:` URIs with `#` or `?`: those stay paths."""
     if "://" in given or given.startswith("file:"):
         return given.rstrip("/")
     path = str(project_dir.absolute() / given)
@@ -93,8 +93,8 @@ def explained(what: str) -> Iterator[None]:
     """Turn the errors of catalogs, stores and their clients into a `LakeError`."""
     try:
         yield
-    except AutoloaderError:
-        raise
+    except (AutoloaderError, ArithmeticError, AssertionError, AttributeError, LookupError, TypeError):
+        raise  # ours, or a bug that must look like one
     except Exception as error:
         raise explain(what, error) from error
 
@@ -103,11 +103,21 @@ def explain(what: str, error: BaseException) -> LakeError:
     """The `LakeError` for somebody else's exception: what was found, and what helps."""
     kind, text = type(error).__name__, _clean(str(error))
     fix = "check `catalog` in ingestions/autoloader.yml:\n  python plan_apply.py doctor"
-    if kind in ("UnauthorizedError", "ForbiddenError", "PermissionError") or "AccessDenied" in text or "ACCESS_DENIED" in text:
+    if (
+        kind in ("UnauthorizedError", "ForbiddenError", "PermissionError")
+        or "AccessDenied" in text
+        or "ACCESS_DENIED" in text
+    ):
         fix = "the credentials in use may not do this: allow it, or switch to credentials that may."
     elif kind in ("NoSuchTableError", "NoSuchIcebergTableError", "NoSuchNamespaceError"):
-        fix = "the table is gone from the catalog; plan again to see what that means:\n  python plan_apply.py plan"
-    elif kind in ("ConnectionError", "OperationalError", "ServiceUnavailableError", "ServerError", "ReadTimeout"):
+        fix = "the table is not in the catalog any more; plan again:\n  python plan_apply.py plan"
+    elif kind in (
+        "ConnectionError",
+        "OperationalError",
+        "ServiceUnavailableError",
+        "ServerError",
+        "ReadTimeout",
+    ):
         fix = "see that the catalog is up and reachable from here, then run the same command again."
     return LakeError(what, why=f"{kind}: {text}" if text else kind, fix=fix)
 

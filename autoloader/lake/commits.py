@@ -46,7 +46,7 @@ def commit_files(
         The snapshot that holds the batch: the new one, or the one that was found in the history. Without
         files to add or remove there is no snapshot; then the branch's current one, or None.
     """
-    batch_id = summary[BATCH_ID]
+    batch_id = summary.get(BATCH_ID)
     gone = frozenset(removed)
 
     def stage(transaction: Transaction, table: Table) -> None:
@@ -110,13 +110,11 @@ def commit(
             continue
         except Exception as error:
             return _learn(catalog, name, batch_id, branch, error)
-        return _head(catalog.load_table(name) if transaction._table is None else transaction._table, branch)
+        return _head(transaction._table, branch)
     raise AssertionError("unreachable")
 
 
-def _learn(
-    catalog: Catalog, name: str, batch_id: str | None, branch: str | None, error: Exception
-) -> int | None:
+def _learn(catalog: Catalog, name: str, batch_id: str | None, branch: str | None, error: Exception) -> int | None:
     """What became of a commit that ended in an error which does not say so."""
     unknown = isinstance(error, CommitStateUnknownException) or batch_id is not None
     if unknown and batch_id is not None:
@@ -132,7 +130,7 @@ def _learn(
         raise CommitUnknownError(
             f"it is not known whether the commit to {name} took place",
             why=f"{type(error).__name__}: {error}",
-            fix="run the same command again when the catalog is up: it looks for the batch in the table first.",
+            fix="run the same command again when the catalog is up: it looks for the batch first.",
         ) from error
     raise explain(f"{name} could not be committed to", error) from error
 
@@ -173,7 +171,7 @@ def _live_files(table: Table, branch: str | None, paths: frozenset[str], name: s
         missing = sorted(paths - {file.file_path for file in found})
         raise CommitConflictError(
             f"{name} was changed by another writer while rows of it were being replaced",
-            why=f"{len(missing)} data files are gone from it, such as {missing[0]}: it was compacted, or rows deleted",
+            why=f"{len(missing)} data files left it (compacted? rows deleted?), such as {missing[0]}",
             fix="run the same command again: the replacement is made anew from what the table holds now.",
         )
     return found
@@ -194,11 +192,13 @@ def live_files(table: Table, branch: str | None = None, *, snapshot_id: int | No
     if snapshot is None:
         return
     for manifest in snapshot.manifests(table.io):
-        if manifest.content == ManifestContent.DELETES and (manifest.has_added_files() or manifest.has_existing_files()):
+        if manifest.content == ManifestContent.DELETES and (
+            manifest.has_added_files() or manifest.has_existing_files()
+        ):
             raise LakeError(
                 f"rows of {'.'.join(table.name())} cannot be replaced",
                 why="another engine has deleted rows of it through delete files, which would come back",
-                fix="compact the table with that engine (Spark: CALL system.rewrite_data_files), then run again.",
+                fix="compact the table with that engine (Spark: CALL system.rewrite_data_files) and run again.",
             )
         for entry in manifest.fetch_manifest_entry(table.io, discard_deleted=True):
             yield entry.data_file

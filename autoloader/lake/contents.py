@@ -77,7 +77,9 @@ def row_counts(table: Table, branch: str | None, snapshot_id: int | None, *, wit
     def count(file: DataFile) -> pa.Table:
         known = None if with_paths else _only_id(file, ids[0])
         if known is not None:
-            return pa.table({names[0]: pa.array([known], pa.int64()), "rows": pa.array([file.record_count], pa.int64())})
+            return pa.table(
+                {names[0]: pa.array([known], pa.int64()), "rows": pa.array([file.record_count], pa.int64())}
+            )
         parts = [
             pa.table(batch.columns, names=names).group_by(names).aggregate([([], "count_all")])
             for batch in _batches(table, file, ids)
@@ -90,7 +92,12 @@ def row_counts(table: Table, branch: str | None, snapshot_id: int | None, *, wit
     columns = dict(zip(counted.column_names, counted.columns, strict=True))
     empty = pa.nulls(counted.num_rows, pa.string())
     return pa.table(
-        [columns["_src_file_id"], columns.get("_src_path", empty), columns.get("_batch_id", empty), columns["rows"]],
+        [
+            columns["_src_file_id"],
+            columns.get("_src_path", empty),
+            columns.get("_batch_id", empty),
+            columns["rows"],
+        ],
         schema=COUNTS,
     ).sort_by("src_file_id")
 
@@ -100,9 +107,11 @@ def _summed(parts: list[pa.Table], names: list[str], rows: str) -> pa.Table:
         kinds = [pa.int64(), pa.string(), pa.string()][: len(names)]
         return pa.schema([*zip(names, kinds, strict=True), (rows, pa.int64())]).empty_table()
     found = pa.concat_tables(parts).group_by(names).aggregate([(rows, "sum")])
-    return found.rename_columns([*names, rows]) if found.column_names[-1] == f"{rows}_sum" else found.select(
-        [*names, f"{rows}_sum"]
-    ).rename_columns([*names, rows])
+    return (
+        found.rename_columns([*names, rows])
+        if found.column_names[-1] == f"{rows}_sum"
+        else found.select([*names, f"{rows}_sum"]).rename_columns([*names, rows])
+    )
 
 
 def _bounds(file: DataFile, field_id: int) -> tuple[int, int] | None:

@@ -15,7 +15,7 @@ from uuid import UUID
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pyiceberg.io.pyarrow import StatsAggregator, StatisticsCollector, compute_statistics_plan
+from pyiceberg.io.pyarrow import StatisticsCollector, StatsAggregator, compute_statistics_plan
 from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
 from pyiceberg.partitioning import PartitionSpec
 from pyiceberg.schema import Schema
@@ -23,6 +23,8 @@ from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.typedef import Record
 from pyiceberg.types import BinaryType, DecimalType, DoubleType, FixedType, FloatType, IcebergType, UUIDType
 from pyiceberg.utils.decimal import unscaled_to_decimal
+
+from autoloader.errors import CommitConflictError
 
 Row = Mapping[str, Any]
 
@@ -34,11 +36,16 @@ class DataFiles:
         self._schema: Schema = metadata.schema()
         self._specs: dict[int, PartitionSpec] = metadata.specs()
         self._plan = compute_statistics_plan(self._schema, metadata.properties)
+        self._names: dict[int | None, str] = {f.field_id: f.name for f in self._schema.fields}
         self._types: dict[int, tuple[IcebergType, ...]] = {}
 
     def data_file(self, row: Row) -> DataFile:
         """The `DataFile` of one `data_file` row of `loader.RESULT`."""
         spec_id = row["spec_id"] or 0
+        footer = pq.read_metadata(pa.BufferReader(row["footer"]))
+        arrow = footer.schema.to_arrow_schema()
+        if not row.get("replaces"):
+            self._check_ids(row["path"], arrow)
         return DataFile.from_args(
             content=DataFileContent.DATA,
             file_path=row["path"],
@@ -49,8 +56,19 @@ class DataFiles:
             spec_id=spec_id,
             equality_ids=None,
             key_metadata=None,
-            **_statistics(row["footer"], self._plan),
+            **_statistics(footer, arrow, self._plan),
         )
+
+    def _check_ids(self, path: str, arrow: pa.Schema) -> None:
+        """Field ids that were foreseen for new columns must be those that the table gives them."""
+        for field in arrow:
+            found = self._names.get(_field_id(field))
+            if found != field.name:
+                raise CommitConflictError(
+                    f"the data file {path} does not fit its table any more",
+                    why=f"another writer changed the schema: the place of column {field.name} is {found}'s now",
+                    fix="run the same command again: the batch is loaded anew under the schema as it is.",
+                )
 
     def partition(self, spec_id: int, partition_json: str | None) -> Record:
         """Partition values as Iceberg's record, in its internal types."""
@@ -92,9 +110,8 @@ def _plain(value: Any) -> Any:
             return value
 
 
-def _statistics(footer: bytes, plan: Mapping[int, StatisticsCollector]) -> dict[str, Any]:
-    metadata = pq.read_metadata(pa.BufferReader(footer))
-    ids = list(_leaf_ids(metadata.schema.to_arrow_schema()))
+def _statistics(metadata: pq.FileMetaData, arrow: pa.Schema, plan: Mapping[int, StatisticsCollector]) -> dict[str, Any]:
+    ids = list(_leaf_ids(arrow))
     sizes: dict[int, int] = {}
     values: dict[int, int] = {}
     nulls: dict[int, int] = {}
@@ -174,5 +191,9 @@ def _leaves(field: pa.Field) -> Iterator[int | None]:
     elif pa.types.is_list(kind) or pa.types.is_large_list(kind):
         yield from _leaves(kind.value_field)
     else:
-        value = (field.metadata or {}).get(b"PARQUET:field_id")
-        yield None if value is None else int(value)
+        yield _field_id(field)
+
+
+def _field_id(field: pa.Field) -> int | None:
+    value = (field.metadata or {}).get(b"PARQUET:field_id")
+    return None if value is None else int(value)

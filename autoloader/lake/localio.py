@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import BinaryIO
 
 from pyiceberg.io import FileIO, InputFile, InputStream, OutputFile, OutputStream
 
@@ -33,8 +32,7 @@ class LocalFile(InputFile, OutputFile):
 
     def open(self, seekable: bool = True) -> InputStream:  # noqa: ARG002 - PyIceberg's signature
         """Open it to read."""
-        stream: BinaryIO = _path(self._location).open("rb")
-        return stream  # type: ignore[return-value]
+        return _path(self._location).open("rb")
 
     def create(self, overwrite: bool = False) -> OutputStream:
         """Open it to write; its folder is made where it is not there."""

@@ -69,9 +69,7 @@ def iceberg_type(kind: Type, ids: Iterator[int]) -> IcebergType:
             return ListType(own, iceberg_type(element, ids), element_required=False)
         case MapOf(key, value):
             key_id, value_id = next(ids), next(ids)
-            return MapType(
-                key_id, iceberg_type(key, ids), value_id, iceberg_type(value, ids), value_required=False
-            )
+            return MapType(key_id, iceberg_type(key, ids), value_id, iceberg_type(value, ids), value_required=False)
         case Struct(fields):
             return StructType(*(_field(f, ids) for f in fields))
 
@@ -219,7 +217,7 @@ def _conform_type(
             _conform_type(update, (*path, "element"), have.element_type, element, renamed, ids)
         case MapOf(_, value), MapType():
             _conform_type(update, (*path, "value"), have.value_type, value, renamed, ids)
-        case (Primitive() | Decimal()), PrimitiveType():
+        case ((Primitive() | Decimal()), PrimitiveType()):
             wanted = iceberg_type(want, ids)
             if isinstance(wanted, PrimitiveType) and wanted != have and not _narrower(wanted, have):
                 try:
@@ -244,7 +242,7 @@ def _narrower(wanted: PrimitiveType, have: PrimitiveType) -> bool:
 def _unfit(path: tuple[str, ...], have: IcebergType, want: Type) -> LakeError:
     return LakeError(
         f"the column {'.'.join(path)} cannot become {want}",
-        why=f"it is {have}, and Iceberg widens only int to long, float to double and decimals at the same scale",
+        why=f"it is {have}, and only int to long, float to double and wider decimals of one scale can be",
         fix="rebuild the table with a refresh of mode full, or keep the column's type.",
     )
 

@@ -254,9 +254,7 @@ def _partition_by(metadata: Mapping[str, Any], schema: Mapping[str, Any]) -> tup
     spec = next(s for s in metadata["partition-specs"] if s["spec-id"] == metadata["default-spec-id"])
     names = dict(_names(schema["fields"], ""))
     return tuple(
-        _term(f["transform"], names.get(f["source-id"], f["name"]))
-        for f in spec["fields"]
-        if f["transform"] != "void"
+        _term(f["transform"], names.get(f["source-id"], f["name"])) for f in spec["fields"] if f["transform"] != "void"
     )
 
 
@@ -276,13 +274,11 @@ def _names(fields: list[Mapping[str, Any]], prefix: str) -> list[tuple[int, str]
 
 def columns_of(fields: list[Mapping[str, Any]]) -> tuple[Column, ...]:
     """Fields of Iceberg's JSON as columns."""
-    return tuple(
-        Column(f["name"], type_of(f["type"]), description=f.get("doc") or None) for f in fields
-    )
+    return tuple(Column(f["name"], type_of(f["type"]), description=f.get("doc") or None) for f in fields)
 
 
 def type_of(kind: Any) -> schemas.Type:
-    """A type of Iceberg's JSON in our vocabulary; `fixed` is binary, nanoseconds are micro, others are text."""
+    """A type of Iceberg's JSON in our vocabulary; `fixed` becomes binary, unknown ones text."""
     if isinstance(kind, str):
         if kind.startswith("decimal"):
             precision, scale = kind[kind.index("(") + 1 : -1].split(",")

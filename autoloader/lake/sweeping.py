@@ -21,7 +21,7 @@ def sweep(catalog: Catalog, name: str, batch_id: str, storage: Mapping[str, Any]
     table = load(catalog, name)
     if table is None:
         return 0
-    main = write_format(table, None, None)
+    main = write_format(table)
     known = referenced(table)
     beside = load(catalog, quarantine_name(name))
     formats = [(main, known)]

@@ -15,6 +15,7 @@ from pyiceberg.exceptions import NoSuchNamespaceError, NoSuchTableError, TableAl
 from pyiceberg.table import Table, Transaction
 from pyiceberg.table.refs import MAIN_BRANCH
 from pyiceberg.table.snapshots import ancestors_of
+from pyiceberg.table.update.snapshot import ManageSnapshots
 
 from autoloader.errors import LakeError
 from autoloader.lake import commits, contents
@@ -104,12 +105,11 @@ def create(
         raise LakeError(
             f"the table {name} is there already",
             why="another run, or another tool, made it",
-            fix="plan again; a table made by another tool is taken over by:\n"
-            f"  python plan_apply.py state adopt NAME",
+            fix="plan again; a table made by another tool is taken over by:\n  python plan_apply.py state adopt NAME",
         ) from error
 
 
-def write_format(table: Table, branch: str | None, update: SchemaUpdate | None) -> WriteFormat:
+def write_format(table: Table, update: SchemaUpdate | None = None) -> WriteFormat:
     """What data files of the table look like, after a schema update that is to be committed with them."""
     metadata = table.metadata
     if update is not None:
@@ -129,7 +129,7 @@ def quarantine_format(catalog: Catalog, name: str, main: WriteFormat) -> WriteFo
     """The format of the quarantine table, also before there is one."""
     table = load(catalog, quarantine_name(name))
     if table is not None:
-        return write_format(table, None, None)
+        return write_format(table)
     return WriteFormat(
         location=f"{main.location}__quarantine",
         schema_json=iceberg_schema(QUARANTINE, lineage=False).model_dump_json(),
@@ -142,7 +142,10 @@ def commit(catalog: Catalog, name: str, wanted: Commit) -> int | None:
     by_table = {
         table: rows.filter(
             pa.array(
-                [k == "data_file" and t == table for k, t in zip(rows["kind"].to_pylist(), rows["table"].to_pylist(), strict=True)],
+                [
+                    k == "data_file" and t == table
+                    for k, t in zip(rows["kind"].to_pylist(), rows["table"].to_pylist(), strict=True)
+                ],
                 pa.bool_(),
             )
         )
@@ -240,34 +243,19 @@ def _repartition(transaction: Transaction, table: Table, partition_by: tuple[str
                 spec.add_field(source, transform, wanted[key].name)
 
 
-def create_branch(catalog: Catalog, name: str, branch: str) -> int | None:
-    """Make a branch at the current snapshot; a table without one gets it with its first commit."""
-    table = needed(catalog, name)
-    if branch in table.metadata.refs:
-        return table.metadata.refs[branch].snapshot_id
-    snapshot = table.current_snapshot()
-    if snapshot is not None:
-        table.manage_snapshots().create_branch(snapshot.snapshot_id, branch).commit()
-    return snapshot.snapshot_id if snapshot else None
-
-
-def start_branch(catalog: Catalog, name: str, branch: str, summary: Mapping[str, str]) -> int:
-    """Make (or make anew) a branch that holds no rows: an empty snapshot without parent data."""
+def start_branch(catalog: Catalog, name: str, branch: str, summary: Mapping[str, str]) -> None:
+    """Make a branch that holds no rows: an empty snapshot without a parent. Nothing where it is there."""
 
     def stage(transaction: Transaction, table: Table) -> None:
         snapshot = table.metadata.snapshot_by_name(branch)
         if snapshot is None:
             # a branch that is not there yet starts without a parent, so without data
-            transaction.update_snapshot(
-                snapshot_properties=dict(summary), branch=branch
-            ).fast_append().commit()
+            transaction.update_snapshot(snapshot_properties=dict(summary), branch=branch).fast_append().commit()
 
-    found = commits.commit(catalog, name, stage, branch=branch)
-    assert found is not None
-    return found
+    commits.commit(catalog, name, stage, branch=branch)
 
 
-def swap(catalog: Catalog, name: str, branch: str, expected_snapshot_id: int | None) -> int:
+def swap(catalog: Catalog, name: str, branch: str, expected_snapshot_id: int | None) -> int | None:
     """Make a branch's snapshot the current one of `main`, and drop the branch's name.
 
     Raises:
@@ -287,17 +275,12 @@ def swap(catalog: Catalog, name: str, branch: str, expected_snapshot_id: int | N
         if now != expected_snapshot_id:
             raise LakeError(
                 f"the rebuilt {name} was not swapped in",
-                why=f"the served table moved meanwhile: snapshot {expected_snapshot_id} was replaced by {now}",
+                why=f"the served table moved meanwhile, from snapshot {expected_snapshot_id} to {now}",
                 fix="run the refresh again; the table that is served is untouched.",
             )
-        manage = transaction.manage_snapshots()
-        manage.set_current_snapshot(ref_name=branch)
-        manage.remove_branch(branch)
-        manage.commit()
+        ManageSnapshots(transaction).set_current_snapshot(ref_name=branch).remove_branch(branch).commit()
 
-    found = commits.commit(catalog, name, stage)
-    assert found is not None
-    return found
+    return commits.commit(catalog, name, stage)
 
 
 def remove_branch(catalog: Catalog, name: str, branch: str) -> None:
@@ -323,7 +306,7 @@ def rollback(catalog: Catalog, name: str, snapshot_id: int) -> None:
         )
 
     def stage(transaction: Transaction, _: Table) -> None:
-        transaction.manage_snapshots().set_current_snapshot(snapshot_id=snapshot_id).commit()
+        ManageSnapshots(transaction).set_current_snapshot(snapshot_id=snapshot_id).commit()
 
     commits.commit(catalog, name, stage)
 
@@ -355,9 +338,7 @@ def rename(catalog: Catalog, old: str, new: str) -> None:
         catalog.rename_table(quarantine_name(old), quarantine_name(new))
 
 
-def files_holding(
-    catalog: Catalog, name: str, ids: Sequence[int], branch: str | None
-) -> tuple[HeldFile, ...]:
+def files_holding(catalog: Catalog, name: str, ids: Sequence[int], branch: str | None) -> tuple[HeldFile, ...]:
     """The data files with rows of those source files; none for a table without rows."""
     table = needed(catalog, name)
     column = "src_file_id" if name.endswith(quarantine_name("")) else "_src_file_id"

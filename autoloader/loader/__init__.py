@@ -15,7 +15,7 @@ from autoloader.loader.writer import local_path
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from autoloader.loader.tasks import Mapper
+    from autoloader.loader.job import Mapper
 
 __all__ = [
     "RESULT",

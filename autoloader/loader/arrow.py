@@ -13,9 +13,7 @@ def arrow_schema(schema_json: str) -> pa.Schema:
     from pyiceberg.io.pyarrow import schema_to_pyarrow
     from pyiceberg.schema import Schema
 
-    found = schema_to_pyarrow(Schema.model_validate_json(schema_json))
-    assert isinstance(found, pa.Schema)
-    return found
+    return pa.schema(schema_to_pyarrow(Schema.model_validate_json(schema_json)))
 
 
 def write_batches(reader: pa.RecordBatchReader, schema_json: str, path: Path, codec: str) -> int:

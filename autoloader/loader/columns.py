@@ -47,8 +47,7 @@ class TableColumn:
 def table_columns(schema_json: str) -> tuple[TableColumn, ...]:
     """The columns of a schema, in order."""
     return tuple(
-        TableColumn(f["name"], f["id"], f["type"], duckdb_type(f["type"]))
-        for f in json.loads(schema_json)["fields"]
+        TableColumn(f["name"], f["id"], f["type"], duckdb_type(f["type"])) for f in json.loads(schema_json)["fields"]
     )
 
 
@@ -63,7 +62,7 @@ def text(value: str) -> str:
 
 
 def duckdb_type(iceberg_type: Any) -> str | None:
-    """The DuckDB type that is written to Parquet as Iceberg's; None for `fixed`, nanoseconds and unknown ones."""
+    """The DuckDB type that is written to Parquet as Iceberg's; None: there is none (`fixed`)."""
     if isinstance(iceberg_type, str):
         if found := _DECIMAL.fullmatch(iceberg_type):
             return f"DECIMAL({found[1]}, {found[2]})"
@@ -113,8 +112,10 @@ def projection(columns: tuple[TableColumn, ...], present: frozenset[str], source
         present: Lower-case names that `source` has; the others become null.
         source: What stands after FROM.
     """
-    parts = [
-        f"CAST({quote(c.name) if c.name.lower() in present else 'NULL'} AS {c.duckdb_type}) AS {quote(c.name)}"
-        for c in columns
-    ]
+    parts = [f"{_cast(quote(c.name) if c.name.lower() in present else 'NULL', c)} AS {quote(c.name)}" for c in columns]
     return f"SELECT {', '.join(parts)} FROM {source}"
+
+
+def _cast(value: str, column: TableColumn) -> str:
+    """Without a DuckDB type the value stays as it is, for PyArrow to convert."""
+    return value if column.duckdb_type is None else f"CAST({value} AS {column.duckdb_type})"

@@ -60,7 +60,7 @@ class Pins:
         """The files in order, each entered as late as is good; those that fail go to `lost`."""
         if all(row["file_path"].startswith("file:") for row in rows):
             for row in rows:
-                yield from self._entered(row, self._try(row))
+                yield from self._entered(self._try(row))
             return
         with ThreadPoolExecutor(_AHEAD, thread_name_prefix="fetch") as pool:
             ahead: deque[tuple[Row, Future[SourceFile | Unreadable]]] = deque()
@@ -73,13 +73,13 @@ class Pins:
                     ahead.append((row, pool.submit(self._try, row)))
                 row, future = ahead.popleft()
                 size -= row["size_bytes"]
-                yield from self._entered(row, future.result())
+                yield from self._entered(future.result())
 
     def again(self, row: Row) -> SourceFile | None:
         """Pin one file anew, after `release`; None: it failed, and is in `lost`."""
-        return next(self._entered(row, self._try(row)), None)
+        return next(self._entered(self._try(row)), None)
 
-    def _entered(self, row: Row, got: SourceFile | Unreadable) -> Iterator[SourceFile]:
+    def _entered(self, got: SourceFile | Unreadable) -> Iterator[SourceFile]:
         if isinstance(got, Unreadable):
             self.lost.append(got)
         else:

@@ -5,7 +5,7 @@ Everything here is picklable, holds no credentials, and needs neither DuckDB nor
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -69,6 +69,8 @@ REWRITE_TASK: Final = pa.schema(
     ]
 )
 """One row per data file to write anew without some source files' rows."""
+
+Mapper = Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]
 
 
 @dataclass(frozen=True, slots=True)

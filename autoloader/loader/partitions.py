@@ -141,12 +141,10 @@ class Partitioned:
     values: tuple[str, ...]
 
 
-def number_partitions(
-    con: duckdb.DuckDBPyConnection, fields: tuple[PartitionField, ...], table: str
-) -> Partitioned:
+def number_partitions(con: duckdb.DuckDBPyConnection, fields: tuple[PartitionField, ...], table: str) -> Partitioned:
     """Find the distinct partitions of a DuckDB table's rows and number them.
 
-    Leaves the temporary tables `{table}_bucket_*` and `{table}_partitions` behind; `drop_numbers` removes them.
+    Leaves temporary tables behind, which `drop_numbers` removes.
     """
     joins, values = [], []
     for place, field in enumerate(fields):
@@ -154,10 +152,8 @@ def number_partitions(
             values.append(field.sql)
             continue
         name = f"{table}_bucket_{place}"
-        _bucket_table(con, name, field, table)
-        joins.append(
-            f"LEFT JOIN {name} b{place} ON b{place}.source IS NOT DISTINCT FROM {field.source_sql}"
-        )
+        _bucket_table(con, name, field, field.buckets, table)
+        joins.append(f"LEFT JOIN {name} b{place} ON b{place}.source IS NOT DISTINCT FROM {field.source_sql}")
         values.append(f"b{place}.bucket")
     named = ", ".join(f"{value} AS p{place}" for place, value in enumerate(values))
     con.execute(
@@ -178,20 +174,20 @@ def drop_numbers(con: duckdb.DuckDBPyConnection, fields: tuple[PartitionField, .
         con.execute(f"DROP TABLE IF EXISTS {table}_bucket_{place}")
 
 
-def _bucket_table(con: duckdb.DuckDBPyConnection, name: str, field: PartitionField, table: str) -> None:
+def _bucket_table(con: duckdb.DuckDBPyConnection, name: str, field: PartitionField, buckets: int, table: str) -> None:
     """A table `source -> bucket` of the distinct source values; hashed by PyIceberg, once per value."""
     import pyarrow as pa
     from pyiceberg.schema import Schema
     from pyiceberg.transforms import BucketTransform
     from pyiceberg.types import NestedField
 
-    assert field.buckets is not None
     kind = Schema(
         NestedField.model_validate({"id": 1, "name": "x", "type": field.source_type, "required": False})
     ).find_type("x")
-    transform = BucketTransform(field.buckets).transform(kind)
+    transform = BucketTransform(buckets).transform(kind)
     con.execute(
-        f"CREATE OR REPLACE TEMP TABLE {name}_source AS SELECT source, CAST(row_number() OVER () AS BIGINT) AS n"
+        f"CREATE OR REPLACE TEMP TABLE {name}_source AS"
+        f" SELECT source, CAST(row_number() OVER () AS BIGINT) AS n"
         f" FROM (SELECT DISTINCT {field.source_sql} AS source FROM {table})"
     )
     found = con.execute(f"SELECT n, source FROM {name}_source").fetchall()
@@ -218,9 +214,7 @@ def internal(value: Any) -> Any:
         case date():
             return (value - _EPOCH.date()).days
         case time():
-            return (
-                (value.hour * 60 + value.minute) * 60 + value.second
-            ) * 1_000_000 + value.microsecond
+            return ((value.hour * 60 + value.minute) * 60 + value.second) * 1_000_000 + value.microsecond
         case _:
             return value
 

@@ -17,9 +17,8 @@ import pyarrow as pa
 
 from autoloader.errors import LakeError
 from autoloader.loader.columns import table_columns
-from autoloader.loader.job import RESULT, RewriteJob, WriteFormat
-from autoloader.loader.tasks import Mapper, data_file_row
-from autoloader.loader.writer import Written, local_path, read_footer
+from autoloader.loader.job import RESULT, Mapper, RewriteJob, WriteFormat
+from autoloader.loader.writer import Written, data_file_row, local_path, read_footer
 
 _BATCH_ROWS: Final = 65_536
 _ID_COLUMNS: Final = {"main": "_src_file_id", "quarantine": "src_file_id"}
@@ -49,9 +48,7 @@ def _rewrite(job: RewriteJob, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.
         yield from pa.Table.from_pylist(results, schema=RESULT).to_batches()
 
 
-def _rewrite_one(
-    job: RewriteJob, table: WriteFormat, row: Mapping[str, Any], workdir: Path
-) -> dict[str, Any] | None:
+def _rewrite_one(job: RewriteJob, table: WriteFormat, row: Mapping[str, Any], workdir: Path) -> dict[str, Any] | None:
     name = _ID_COLUMNS[row["table"]]
     field_id = next((c.field_id for c in table_columns(table.schema_json) if c.name == name), None)
     if field_id is None:

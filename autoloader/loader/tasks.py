@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -21,17 +21,15 @@ import pyarrow as pa
 from autoloader import reader
 from autoloader.errors import LakeError
 from autoloader.loader.files import Pins, Row, Unreadable, describe
-from autoloader.loader.job import RESULT, LoadJob
-from autoloader.loader.writer import TableWriter, Written
+from autoloader.loader.job import RESULT, LoadJob, Mapper
+from autoloader.loader.writer import TableWriter, Written, data_file_row
 from autoloader.reader import FileDone, SourceFile
 
 if TYPE_CHECKING:
-    import duckdb
+    pass
 
 OWN_FILE_BYTES: Final = 32 * 1024 * 1024  # groups from here on stream into data files of their own
 FLUSH_BYTES: Final = 256 * 1024 * 1024  # source bytes after which gathered small files are written
-
-Mapper = Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]
 
 
 def load_files(job: LoadJob) -> Mapper:
@@ -264,22 +262,6 @@ class _Task:
         return pa.scalar(self._job.ingested_at, pa.timestamp("us", tz="UTC"))
 
 
-def data_file_row(file: Written, table: str, ids: Iterable[int], replaces: str | None = None) -> dict[str, Any]:
-    """The result row of one data file."""
-    return {
-        "kind": "data_file",
-        "table": table,
-        "path": file.path,
-        "size_bytes": file.size_bytes,
-        "rows": file.rows,
-        "partition_json": file.partition_json,
-        "spec_id": file.spec_id,
-        "footer": file.footer,
-        "src_file_ids": sorted(ids),
-        "replaces": replaces,
-    }
-
-
 def _file_row(done: FileDone, rows: Mapping[int, Row], elapsed_s: float) -> dict[str, Any]:
     from autoloader import schema as schemas
 
@@ -330,7 +312,7 @@ def _failed(lost: Unreadable) -> dict[str, Any]:
 
 
 def _of_files(rejects: pa.Table, files: Sequence[FileDone]) -> pa.Table:
-    """The rejects of files that are settled: loaded, or quarantined whole; a retry brings the others' again."""
+    """The rejects of settled files (loaded, or quarantined whole): a retry brings the others' again."""
     import pyarrow.compute as pc
 
     settled = [f.file.lineage.src_file_id for f in files if _state(f) != "FAILED"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -22,7 +22,13 @@ if TYPE_CHECKING:
     import duckdb
 
 TARGET_FILE_BYTES: Final = 512 * 1024 * 1024
-_CODECS: Final = {"zstd": "zstd", "snappy": "snappy", "gzip": "gzip", "lz4": "lz4_raw", "uncompressed": "uncompressed"}
+_CODECS: Final = {
+    "zstd": "zstd",
+    "snappy": "snappy",
+    "gzip": "gzip",
+    "lz4": "lz4_raw",
+    "uncompressed": "uncompressed",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +130,8 @@ class TableWriter:
                     written
                     for number, values in enumerate(parts.values)
                     for written in self._with_pyarrow(
-                        f"SELECT * EXCLUDE ({parts.number}) FROM ({source}) WHERE {parts.number} = {number}", values
+                        f"SELECT * EXCLUDE ({parts.number}) FROM ({source}) WHERE {parts.number} = {number}",
+                        values,
                     )
                 )
             return self._copy(source, parts.number, parts.values)
@@ -142,8 +149,8 @@ class TableWriter:
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
             stats = self._con.execute(
-                f"COPY ({source}) TO {text(str(folder))} (FORMAT parquet, COMPRESSION {self._codec}, {by}{size}"
-                f"FILENAME_PATTERN 'part-{{uuid}}', FIELD_IDS {field_ids(self.columns)}, RETURN_STATS)"
+                f"COPY ({source}) TO {text(str(folder))} (FORMAT parquet, COMPRESSION {self._codec},"
+                f" {by}{size}FILENAME_PATTERN 'part-{{uuid}}', FIELD_IDS {field_ids(self.columns)}, RETURN_STATS)"
             ).fetchall()
         except (duckdb.IOException, OSError) as error:
             if str(folder) in str(error) or "No space left" in str(error):
@@ -203,6 +210,22 @@ def read_footer(path: Path, footer_bytes: int | None = None) -> bytes:
             footer_bytes = int.from_bytes(file.read(4), "little")
         file.seek(-footer_bytes - 8, 2)
         return file.read()
+
+
+def data_file_row(file: Written, table: str, ids: Iterable[int], replaces: str | None = None) -> dict[str, Any]:
+    """The result row of one data file."""
+    return {
+        "kind": "data_file",
+        "table": table,
+        "path": file.path,
+        "size_bytes": file.size_bytes,
+        "rows": file.rows,
+        "partition_json": file.partition_json,
+        "spec_id": file.spec_id,
+        "footer": file.footer,
+        "src_file_ids": sorted(ids),
+        "replaces": replaces,
+    }
 
 
 def _unwritable(location: str, error: Exception) -> LakeError:

@@ -12,8 +12,7 @@ import pyarrow as pa
 
 from autoloader.lake import Commit, Lake
 from autoloader.loader import RESULT
-from autoloader.loader.tasks import data_file_row
-from autoloader.loader.writer import TableWriter
+from autoloader.loader.writer import TableWriter, data_file_row
 
 WHEN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -16,19 +13,7 @@ from autoloader.errors import CommitConflictError, LakeError
 from autoloader.lake import Lake, SchemaUpdate
 from autoloader.schema import Column, Primitive, TableSchema, parse_type
 from autoloader.spec import StorageSettings
-
-
-def _kit() -> ModuleType:
-    path = Path(__file__).with_name("lake_kit.py")
-    spec = importlib.util.spec_from_file_location("lake_kit", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["lake_kit"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-kit = _kit()
+from tests.behaviour import lake_kit as kit
 
 ID = Column("id", Primitive("long"))
 NAME = Column("name", Primitive("string"))
@@ -39,27 +24,34 @@ def rows_of(src_file_id: int, n: int = 3, batch_id: str = "b1") -> str:
     return f"SELECT range AS id, 'n' || range AS name, {kit.lineage_sql(src_file_id, batch_id)} FROM range({n})"
 
 
-@pytest.fixture(params=["local", "plain path with # and ?", pytest.param("s3 and postgres", marks=pytest.mark.slow)])
-def lake(request: pytest.FixtureRequest, tmp_path: Path) -> Lake:
+S3_AND_POSTGRES = pytest.param("s3 and postgres", marks=pytest.mark.slow)
+
+
+@pytest.fixture(params=["local", "plain path with # and ?", S3_AND_POSTGRES])
+def lake(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Lake]:
     match request.param:
         case "local":
-            return Lake(project_dir=tmp_path)
+            found = Lake(project_dir=tmp_path)
         case "s3 and postgres":
             bucket, url = request.getfixturevalue("s3_bucket"), request.getfixturevalue("fresh_postgres_url")
             endpoint = request.getfixturevalue("moto_server")
-            return Lake(
+            found = Lake(
                 {"type": "sql", "uri": url, "warehouse": f"s3://{bucket}/lake"},
                 {"s3": StorageSettings(endpoint=endpoint, region="us-east-1")},
             )
         case _:
             folder = tmp_path / "odd #1? 100%20"
             folder.mkdir()
-            return Lake(project_dir=folder)
+            found = Lake(project_dir=folder)
+    yield found
+    found.close()
 
 
 @pytest.fixture
-def local(tmp_path: Path) -> Lake:
-    return Lake(project_dir=tmp_path)
+def local(tmp_path: Path) -> Iterator[Lake]:
+    found = Lake(project_dir=tmp_path)
+    yield found
+    found.close()
 
 
 def storage_of(lake: Lake) -> Any:
@@ -327,7 +319,10 @@ def test_schema_change_and_rows_come_in_one_commit(local: Lake) -> None:
 
 
 def test_rename_widen_describe_and_nested_add_are_metadata_only_and_repeatable(local: Lake) -> None:
-    local.create("raw.flights", TableSchema((Column("id", Primitive("int")), Column("p", parse_type("struct<x: int>")))))
+    local.create(
+        "raw.flights",
+        TableSchema((Column("id", Primitive("int")), Column("p", parse_type("struct<x: int>")))),
+    )
     select = f"SELECT 1::INT AS id, {{'x': 2}} AS p, {kit.lineage_sql(1)}"
     local.commit("raw.flights", kit.batch(kit.data_files(local, "raw.flights", select)))
     target = TableSchema(
@@ -383,9 +378,7 @@ def test_a_wrong_partition_term_is_refused_with_its_reason(local: Lake, term: st
 def test_a_data_column_may_not_take_a_lineage_columns_name(local: Lake) -> None:
     with pytest.raises(LakeError, match="_batch_id"):
         local.create("raw.flights", TableSchema((Column("_batch_id", Primitive("string")),)))
-    local.create(
-        "raw.flights", TableSchema((Column("_batch_id", Primitive("string")),)), lineage_columns=False
-    )
+    local.create("raw.flights", TableSchema((Column("_batch_id", Primitive("string")),)), lineage_columns=False)
     state = local.table("raw.flights")
     assert state is not None
     assert not state.has_lineage
@@ -415,7 +408,12 @@ def test_the_short_way_to_a_tables_state_tells_the_same_as_pyiceberg(local: Lake
     assert short == work.state("raw.types", work.load(local._catalog, "raw.types"))
     assert short is not None
     assert short.schema == schema
-    assert short.partition_by == ("month(`c date`)", "bucket[3](`c long`)", "truncate[2](`c string`)", "`c int`")
+    assert short.partition_by == (
+        "month(`c date`)",
+        "bucket[3](`c long`)",
+        "truncate[2](`c string`)",
+        "`c int`",
+    )
 
 
 def test_a_catalog_that_does_not_answer_is_one_clear_error() -> None:
