@@ -65,6 +65,7 @@ class Diagnostic:
     detail: str = ""
     file: str | None = None
     line: int | None = None
+    column: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,19 +13,7 @@ from autoloader.spec.changes import (
     spec_digest,
 )
 from autoloader.spec.columns import LINEAGE_COLUMNS, ColumnSpec, SchemaSpec, is_reserved
-from autoloader.spec.ingestion import (
-    Backfill,
-    Compute,
-    CsvOptions,
-    Destination,
-    IngestionSpec,
-    Limits,
-    Refresh,
-    Reingest,
-    Schedule,
-    Source,
-    canonical_path,
-)
+from autoloader.spec.ingestion import IngestionSpec
 from autoloader.spec.keys import KEYS, NOT_AVAILABLE_YET, Effect, Key
 from autoloader.spec.model import Model
 from autoloader.spec.partitions import PartitionField, partition_field
@@ -37,6 +25,7 @@ from autoloader.spec.quantities import (
     parse_money,
     parse_size,
 )
+from autoloader.spec.runs import Backfill, Compute, Limits, Refresh, Reingest, Schedule
 from autoloader.spec.settings import (
     ComputeProfile,
     Guardrails,
@@ -46,6 +35,7 @@ from autoloader.spec.settings import (
     StorageSettings,
     Threshold,
 )
+from autoloader.spec.source import CsvOptions, Destination, Source, canonical_path
 from autoloader.spec.times import Period, parse_instant, parse_period
 
 __all__ = [

@@ -10,8 +10,9 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from autoloader.spec.ingestion import IngestionSpec, canonical_path
+from autoloader.spec.ingestion import IngestionSpec
 from autoloader.spec.keys import KEYS, Effect
+from autoloader.spec.source import canonical_path
 
 _ROWS: Final = {key.path: index for index, key in enumerate(KEYS)}
 _SETS: Final = ("tags", "source.include", "source.exclude")

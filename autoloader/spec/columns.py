@@ -35,14 +35,11 @@ def type_text(value: Any) -> str:
     Raises:
         PydanticCustomError: It is not a type (a `ValueError`).
     """
-    fix = (
-        "Write one of " + ", ".join(sorted(schema.PRIMITIVES)) + ", decimal(p,s), list<…>, map<…>, struct<…>."
-    )
+    fix = "Write one of " + ", ".join(sorted(schema.PRIMITIVES)) + ", decimal(p,s), list<…>, map<…>, struct<…>."
     if not isinstance(value, str):
         raise refusal("is not a type", fix=fix)
-    parse = getattr(schema, "parse_type", str.strip)
     try:
-        return str(parse(value))
+        return str(schema.parse_type(value))
     except AutoloaderError as error:
         raise refusal("is not a type", fix=" ".join(p for p in (error.why, error.fix) if p) or fix) from None
     except ValueError:
@@ -60,7 +57,15 @@ def unique(names: list[str], what: str) -> None:
         seen[name.lower()] = name
 
 
+def _simple_type_text(value: Any) -> str:
+    text = type_text(value)
+    if text.startswith(("list<", "map<", "struct<")):
+        raise refusal("has parts, which a folder's name cannot have", fix="Write int, string, date, …")
+    return text
+
+
 TypeText = Annotated[str, BeforeValidator(type_text), WithJsonSchema({"$ref": "#/$defs/ColumnType"})]
+SimpleTypeText = Annotated[str, BeforeValidator(_simple_type_text), WithJsonSchema({"$ref": "#/$defs/SimpleType"})]
 ColumnName = Annotated[
     str,
     AfterValidator(_column_name),

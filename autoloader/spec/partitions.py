@@ -69,6 +69,4 @@ def _checked(value: str) -> str:
     return value.strip()
 
 
-Partition = Annotated[
-    str, AfterValidator(_checked), WithJsonSchema({"type": "string", "pattern": f"^{PARTITION}$"})
-]
+Partition = Annotated[str, AfterValidator(_checked), WithJsonSchema({"type": "string", "pattern": f"^{PARTITION}$"})]

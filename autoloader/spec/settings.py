@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import (
     AfterValidator,
@@ -16,7 +16,6 @@ from pydantic import (
     model_validator,
 )
 
-from autoloader.spec.ingestion import Name
 from autoloader.spec.model import Model, refusal
 from autoloader.spec.quantities import (
     DURATION,
@@ -32,6 +31,7 @@ from autoloader.spec.quantities import (
     parse_percent,
     parse_size,
 )
+from autoloader.spec.source import Name
 
 SCHEMES: Final = {"s3": "s3", "s3a": "s3", "s3n": "s3", "gs": "gs", "az": "az", "file": "file"}
 
@@ -71,6 +71,8 @@ class ComputeProfile(Model):
 
 class Prices(Model):
     """The price book; None = unknown, never free."""
+
+    null_is_a_value: ClassVar[bool] = True
 
     usd_per_gb: Money | None = Decimal("0.25")
     usd_per_1000_list: Money | None = None
@@ -118,7 +120,7 @@ class Threshold(Model):
             return deny
         warn = info.data["warn"]
         if deny is None and warn is None:
-            raise refusal("says neither `warn` nor `deny`", fix="Write one value, or {warn: …, deny: …}.")
+            raise refusal("says neither `warn` nor `deny`", fix="Write one value, or {warn: …, deny: …}.", up=1)
         if deny is not None and warn is not None and warn > deny:
             raise refusal("is below `warn`", fix="Let `warn` be the smaller one.")
         return deny

@@ -1,0 +1,10 @@
+"""YAML and Jinja2 on disk to validated specs; every error with file:line:column, all at once.
+
+Reads the folder of specs and nothing else. Judging values is `spec`'s work; this room knows places.
+"""
+
+from autoloader.specfiles.folder import LoadedSpec, ProjectSpecs, load
+from autoloader.specfiles.jsonschema import json_schema
+from autoloader.specfiles.problems import SpecErrors, format_diagnostic
+
+__all__ = ["LoadedSpec", "ProjectSpecs", "SpecErrors", "format_diagnostic", "json_schema", "load"]
