@@ -44,7 +44,13 @@ class SourceError(AutoloaderError):
 
 
 class FileMovedError(SourceError):
-    """The bytes at a path are not those of the pinned identity any more (or are gone)."""
+    """The bytes at a path are not those of the pinned identity any more (or are gone).
+
+    Attributes:
+        gone: There is no file at the path now; else it was replaced.
+    """
+
+    gone: bool = False
 
 
 class ReadError(AutoloaderError):
@@ -53,6 +59,10 @@ class ReadError(AutoloaderError):
 
 class LedgerError(AutoloaderError):
     """The state database cannot be reached, read, migrated or written."""
+
+
+class FencedError(LedgerError):
+    """A lease was lost: its time ran out and somebody took over, or it was broken. Nothing was written."""
 
 
 class LakeError(AutoloaderError):
