@@ -1,0 +1,93 @@
+"""What a driver complains of, told as one sentence that a person can act on. No password enters it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from autoloader.errors import AutoloaderError, LedgerError, LockBusyError
+from autoloader.ledger.address import Address
+
+_SQLITE: Final = (
+    (
+        ("file is not a database", "malformed", "file is encrypted"),
+        "is damaged or is not a state file.",
+        "Restore it from a copy, or move it away and run `autoloader rebuild-ledger NAME` for each ingestion.",
+    ),
+    (
+        ("readonly database", "read-only", "permission denied"),
+        "cannot be written.",
+        "Give this user write permission on the file and its folder.",
+    ),
+    (("disk is full", "no space left"), "has no room left on its disk.", "Free some space and run again."),
+    (
+        ("unable to open", "failed to allocate memory", "failed to open"),
+        "cannot be opened.",
+        "Check that the path exists and that this user may read and write the file and its folder.",
+    ),
+    (
+        ("no such table", "no such column"),
+        "lacks a table or column that this release expects.",
+        "Run `autoloader init` to bring it up to date.",
+    ),
+)
+
+
+def ledger_error(address: Address, error: BaseException) -> AutoloaderError:
+    """The error to raise for a driver's or the operating system's.
+
+    Returns:
+        A `LockBusyError` where somebody else holds the database, else a `LedgerError`.
+    """
+    if isinstance(error, AutoloaderError):
+        return error
+    text = address.redacted(str(error)).strip()
+    first = text.splitlines()[0] if text else type(error).__name__
+    if address.path is not None:
+        return _sqlite_error(address, first)
+    if isinstance(error, ImportError):
+        return LedgerError(
+            "Postgres drivers are not installed.", why=first, fix="pip install 'autoloader[postgres]'"
+        )
+    return _server_error(address, first, getattr(error, "sqlstate", None) or "")
+
+
+def _sqlite_error(address: Address, text: str) -> AutoloaderError:
+    if "locked" in text or "busy" in text:
+        return LockBusyError(
+            f"The state file {address.label} is busy.",
+            why="Another process kept it locked for longer than the timeout.",
+            fix="Wait for it to end and run again.",
+        )
+    for marks, what, fix in _SQLITE:
+        if any(mark in text.lower() for mark in marks):
+            return LedgerError(f"The state file {address.label} {what}", why=text, fix=fix)
+    return LedgerError(f"The state file {address.label} could not be used.", why=text)
+
+
+def _server_error(address: Address, text: str, sqlstate: str) -> AutoloaderError:
+    match sqlstate:
+        case "55P03" | "40P01" | "40001":
+            return LockBusyError(
+                f"The state {address.label} is busy.",
+                why="Another session kept rows locked for longer than the timeout.",
+                fix="Wait for it to end and run again.",
+            )
+        case "42P01" | "42703":
+            return LedgerError(
+                f"The state {address.label} lacks a table or column that this release expects.",
+                why=text,
+                fix="Run `autoloader init` to bring it up to date, or give it a database of its own.",
+            )
+        case "42501" | "25006":
+            return LedgerError(
+                f"The state {address.label} may not be written by this user.",
+                why=text,
+                fix="Grant the user the right to create tables and to write in this database.",
+            )
+    if "connect" in text.lower() or sqlstate[:2] in ("08", "57") or "terminated" in text:
+        return LedgerError(
+            f"The state {address.label} cannot be reached.",
+            why=text,
+            fix="Check host, port, database, user and password, and that the server is running.",
+        )
+    return LedgerError(f"The state {address.label} could not be used.", why=text)

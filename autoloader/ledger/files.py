@@ -1,0 +1,168 @@
+"""The remembered files of an ingestion as Arrow: the plan's slice, lists, histories and counts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+import pyarrow as pa
+
+from autoloader.inventory import INSTANT, LEDGER_SLICE
+from autoloader.ledger.base import AT, INT, TEXT, Part, check_aware
+
+FILES: Final = pa.schema(
+    [
+        ("id", INT),
+        ("ingestion", TEXT),
+        ("src_file_id", INT),
+        ("file_path", TEXT),
+        ("file_size", INT),
+        ("modified_at", INSTANT),
+        ("etag", TEXT),
+        ("version_id", TEXT),
+        ("state", TEXT),
+        ("retry_count", INT),
+        ("error", TEXT),
+        ("rows", INT),
+        ("rejected_rows", INT),
+        ("fingerprint", TEXT),
+        ("schema_version", INT),
+        ("batch", TEXT),
+        ("data_date", pa.date32()),
+        ("discovered_at", AT),
+        ("processed_at", AT),
+        ("seconds", pa.float64()),
+        ("next_attempt_at", AT),
+        ("reload", pa.bool_()),
+    ]
+)
+"""What `files` returns: the columns of `processed_file`, `modified_at` to the nanosecond."""
+
+VERSIONS: Final = pa.schema(
+    [
+        ("src_file_id", INT),
+        ("batch", TEXT),
+        ("ingestion", TEXT),
+        ("file_path", TEXT),
+        ("file_size", INT),
+        ("modified_at", INSTANT),
+        ("etag", TEXT),
+        ("version_id", TEXT),
+        ("data_date", pa.date32()),
+        ("disposition", TEXT),
+        ("replaces", INT),
+        ("state", TEXT),
+        ("error", TEXT),
+        ("rows", INT),
+        ("rejected_rows", INT),
+        ("fingerprint", TEXT),
+        ("schema_version", INT),
+        ("seconds", pa.float64()),
+        ("processed_at", AT),
+    ]
+)
+"""What `versions` returns: one row per file version that was ever claimed."""
+
+COUNTS: Final = pa.schema([("state", TEXT), ("files", INT), ("size_bytes", INT), ("rows", INT)])
+
+_SLICE: Final = {
+    "size_bytes": "f.file_size",
+    "modified_at": "f.modified_at_ns",
+    "claimed": "CASE WHEN f.state = 'PROCESSING' THEN EXISTS (SELECT 1 FROM batch b JOIN lease l"
+    " ON l.id = b.lease AND l.token = b.token WHERE b.batch_id = f.batch AND l.expires_at > :now)"
+    " ELSE false END",
+    "batch_id": "f.batch",
+}
+
+
+class Files(Part):
+    """Reading the files. Everything comes back in one query, as columns."""
+
+    def slice(self, ingestion: str, *, now: datetime) -> pa.Table:
+        """What a plan needs of every remembered file of one ingestion.
+
+        Args:
+            ingestion: Its name.
+            now: The time, to tell live leases from dead ones.
+
+        Returns:
+            A table of `inventory.LEDGER_SLICE`, in no order.
+        """
+        if not self.exists:
+            return LEDGER_SLICE.empty_table()
+        columns = ", ".join(f"{_SLICE.get(name, 'f.' + name)} AS {name}" for name in LEDGER_SLICE.names)
+        with self._database.reading() as session:
+            return session.read(
+                LEDGER_SLICE,
+                f"SELECT {columns} FROM processed_file f WHERE f.ingestion = :ingestion",
+                ingestion=ingestion,
+                now=check_aware(now),
+            )
+
+    def files(self, ingestion: str, states: Sequence[str] = ()) -> pa.Table:
+        """The remembered files of one ingestion in the given states (none given: all), by path.
+
+        Returns:
+            A table of `FILES`. Globs are matched by the caller.
+        """
+        where, values = "", {}
+        if states:
+            values = {f"state_{index}": state for index, state in enumerate(states)}
+            where = f" AND f.state IN ({', '.join(':' + name for name in values)})"
+        return self._files(f"f.ingestion = :ingestion{where}", ingestion=ingestion, **values)
+
+    def find_path(self, file_path: str) -> pa.Table:
+        """A table of `FILES`: what each ingestion remembers of one path."""
+        return self._files(
+            "f.ingestion IN (SELECT name FROM ingestion) AND f.file_path = :path", path=file_path
+        )
+
+    def _files(self, where: str, **values: str) -> pa.Table:
+        if not self.exists:
+            return FILES.empty_table()
+        names = ["f.modified_at_ns AS modified_at" if n == "modified_at" else f"f.{n}" for n in FILES.names]
+        with self._database.reading() as session:
+            found = session.read(
+                FILES, f"SELECT {', '.join(names)} FROM processed_file f WHERE {where}", **values
+            )
+        return found.sort_by([("ingestion", "ascending"), ("file_path", "ascending")])
+
+    def versions(
+        self, ingestion: str, *, file_path: str | None = None, batch_id: str | None = None
+    ) -> pa.Table:
+        """Every version ever claimed of one ingestion, of one path or in one batch where given.
+
+        Returns:
+            A table of `VERSIONS` by src_file_id; state RELEASED: given back; UNDONE: rolled back.
+        """
+        if not self.exists:
+            return VERSIONS.empty_table()
+        where = "" if file_path is None else " AND b.file_path = :file_path"
+        where += "" if batch_id is None else " AND b.batch = :batch"
+        names = [
+            "b.modified_at_ns AS modified_at" if n == "modified_at" else f"b.{n}" for n in VERSIONS.names
+        ]
+        with self._database.reading() as session:
+            found = session.read(
+                VERSIONS,
+                f"SELECT {', '.join(names)} FROM batch_file b WHERE b.ingestion = :ingestion{where}",
+                ingestion=ingestion,
+                file_path=file_path,
+                batch=batch_id,
+            )
+        return found.sort_by("src_file_id")
+
+    def counts(self, ingestion: str) -> pa.Table:
+        """A table of `COUNTS`: files, bytes and rows in the table per state, by state."""
+        if not self.exists:
+            return COUNTS.empty_table()
+        with self._database.reading() as session:
+            found = session.read(
+                COUNTS,
+                "SELECT state, count(*) AS files, CAST(coalesce(sum(file_size), 0) AS bigint) AS size_bytes,"
+                " CAST(coalesce(sum(rows), 0) AS bigint) AS rows FROM processed_file"
+                " WHERE ingestion = :ingestion GROUP BY state",
+                ingestion=ingestion,
+            )
+        return found.sort_by("state")
