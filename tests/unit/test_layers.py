@@ -50,9 +50,7 @@ def test_a_pure_room_opens_no_file_and_asks_no_clock(room: str) -> None:
 def test_every_room_stands_in_the_layers_and_in_the_picture() -> None:
     layers = [[room.strip() for room in layer.split("|")] for layer in CONTRACTS["layers"]["layers"]]
     package = ROOT / "autoloader"
-    rooms = {path.stem for path in package.glob("*.py")} | {
-        path.parent.name for path in package.glob("*/__init__.py")
-    }
+    rooms = {path.stem for path in package.glob("*.py")} | {path.parent.name for path in package.glob("*/__init__.py")}
     assert rooms - {"__init__"} == {room for layer in layers for room in layer}
     picture = (ROOT / "docs" / "architecture.md").read_text("utf-8")
     for layer in layers:

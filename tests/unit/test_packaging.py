@@ -28,13 +28,9 @@ def test_the_sample_fits_into_a_megabyte() -> None:
 def test_the_sample_holds_the_rows_that_its_readme_says() -> None:
     readme = (SAMPLE / "README.md").read_text("utf-8")
     rows = {
-        "flights": sum(
-            len(gzip.decompress(path.read_bytes()).splitlines()) - 1 for path in SAMPLE.rglob("*.csv.gz")
-        ),
+        "flights": sum(len(gzip.decompress(path.read_bytes()).splitlines()) - 1 for path in SAMPLE.rglob("*.csv.gz")),
         "airlines": len((SAMPLE / "airlines" / "airlines.json").read_bytes().splitlines()),
-        "airports": len(
-            gzip.decompress((SAMPLE / "airports" / "airports.json.gz").read_bytes()).splitlines()
-        ),
+        "airports": len(gzip.decompress((SAMPLE / "airports" / "airports.json.gz").read_bytes()).splitlines()),
         "planes": pq.read_metadata(SAMPLE / "planes" / "planes.parquet").num_rows,
         "weather": sum(pq.read_metadata(path).num_rows for path in SAMPLE.glob("weather/*.parquet")),
     }
