@@ -45,6 +45,8 @@ _TYPES: Final = {
     "retry_count": INT, "data_date": pa.date32(),
 }  # fmt: skip
 
+_NONE_OUT: Final = pa.schema([("n", INT), ("reason", TEXT)]).empty_table()
+
 _SAME_NOW: Final = (
     "CASE WHEN f.version_id IS NOT NULL AND t.version_id IS NOT NULL THEN f.version_id = t.version_id"
     " WHEN f.etag IS NOT NULL AND t.etag IS NOT NULL THEN f.etag = t.etag AND f.file_size = t.file_size"
@@ -101,31 +103,18 @@ class Claims(Part):
         batch_id = batch_id or uuid.uuid4().hex
         with self._database.writing() as session:
             check_current(session, lease)
-            session.stage("todo", _todo(files))
+            session.stage("todo", _todo(files), key="file_path")
             _hold(session, ingestion)
             _insert_unseen(session, ingestion, batch_id, now)
-            count = _count(session, ingestion, batch_id)
-            if count:
-                first = take_numbers(self._database, session, count)
+            got = _join_unseen(session, ingestion, batch_id)
+            if got:
+                first = take_numbers(self._database, session, got)
                 _number(session, ingestion, batch_id, first)
                 _take(session, ingestion, batch_id)
                 _insert_batch(session, batch_id, run_id, ingestion, lane, lease, now)
-            got = session.read(
-                pa.schema([("n", INT), ("src_file_id", INT)]),
-                "SELECT t.n, b.src_file_id FROM batch_file b JOIN todo t ON t.file_path = b.file_path"
-                " WHERE b.batch = :batch",
-                batch=batch_id,
-            ).sort_by("n")
-            out = session.read(
-                pa.schema([("n", INT), ("reason", TEXT)]),
-                f"SELECT t.n, coalesce({_MOVED}, 'another worker is claiming it') AS reason FROM todo t"
-                " LEFT JOIN processed_file f ON f.ingestion = :ingestion AND f.file_path = t.file_path"
-                " WHERE NOT EXISTS (SELECT 1 FROM batch_file b WHERE b.batch = :batch"
-                " AND b.file_path = t.file_path)",
-                ingestion=ingestion,
-                batch=batch_id,
-            ).sort_by("n") if count < files.num_rows else pa.table({"n": pa.array([], INT), "reason": pa.array([], TEXT)})  # fmt: skip
-        claimed = files.take(got["n"]).append_column("src_file_id", got["src_file_id"])
+            numbers = _numbers(session, batch_id)
+            out = _left_out(session, ingestion) if got < files.num_rows else _NONE_OUT
+        claimed = files.take(numbers["n"]).append_column("src_file_id", numbers["src_file_id"])
         left_out = pa.table({"file_path": files["file_path"].take(out["n"]), "reason": out["reason"]})
         return Claimed(batch_id, claimed, left_out)
 
@@ -282,16 +271,12 @@ def _todo(files: pa.Table) -> pa.Table:
 def _hold(session: Session, ingestion: str) -> None:
     """Locks the remembered files that may be claimed; rows that somebody else has locked are passed over."""
     lock = "" if session.is_sqlite else "FOR UPDATE OF f SKIP LOCKED"
-    session.execute(
-        "CREATE TEMPORARY TABLE held AS SELECT t.n, t.file_path FROM todo t JOIN processed_file f"
-        f" ON f.ingestion = '{_quoted(ingestion)}' AND f.file_path = t.file_path"
-        f" WHERE ({_MOVED}) IS NULL {lock}"
+    session.execute("CREATE TEMPORARY TABLE held (n bigint PRIMARY KEY, unseen boolean NOT NULL)")
+    found = (
+        "SELECT t.n AS n FROM todo t JOIN processed_file f"
+        f" ON f.ingestion = :ingestion AND f.file_path = t.file_path WHERE ({_MOVED}) IS NULL {lock}"
     )
-
-
-def _quoted(text: str) -> str:
-    """For the one statement that takes no parameters; names of ingestions are words, this makes sure."""
-    return text.replace("'", "''")
+    session.execute(f"INSERT INTO held SELECT n, false FROM ({found}) AS found", ingestion=ingestion)
 
 
 def _insert_unseen(session: Session, ingestion: str, batch_id: str, now: datetime) -> None:
@@ -309,27 +294,28 @@ def _insert_unseen(session: Session, ingestion: str, batch_id: str, now: datetim
     )
 
 
-def _count(session: Session, ingestion: str, batch_id: str) -> int:
-    found = session.query(
-        "SELECT (SELECT count(*) FROM held) + (SELECT count(*) FROM todo t JOIN processed_file f"
-        " ON f.ingestion = :ingestion AND f.file_path = t.file_path WHERE f.batch = :batch) AS n",
+def _join_unseen(session: Session, ingestion: str, batch_id: str) -> int:
+    """Adds the files that this claim inserted to the held ones; says how many are held then."""
+    session.execute(
+        "INSERT INTO held SELECT t.n, true FROM todo t JOIN processed_file f"
+        " ON f.ingestion = :ingestion AND f.file_path = t.file_path WHERE f.batch = :batch"
+        " AND f.state = 'PROCESSING'",
         ingestion=ingestion,
         batch=batch_id,
     )
-    return int(found.column(0)[0].as_py())
+    return int(session.query("SELECT count(*) AS n FROM held").column(0)[0].as_py())
 
 
 def _number(session: Session, ingestion: str, batch_id: str, first: int) -> None:
     prior = ", ".join(f"prior_{name}" for name in KEPT)
-    old = ", ".join(f"CASE WHEN h.n IS NULL THEN NULL ELSE f.{name} END" for name in KEPT)
+    old = ", ".join(f"CASE WHEN h.unseen THEN NULL ELSE f.{name} END" for name in KEPT)
     session.execute(
         "INSERT INTO batch_file (src_file_id, batch, ingestion, file_path, file_size, modified_at_ns, etag,"
         f" version_id, data_date, disposition, replaces, state, {prior})"
         " SELECT :first - 1 + row_number() OVER (ORDER BY t.n), :batch, :ingestion, t.file_path, t.file_size,"
         " t.modified_at_ns, t.etag, t.version_id, t.data_date, t.disposition, t.replaces, 'PROCESSING',"
-        f" {old} FROM todo t JOIN processed_file f"
-        " ON f.ingestion = :ingestion AND f.file_path = t.file_path LEFT JOIN held h ON h.n = t.n"
-        " WHERE h.n IS NOT NULL OR f.batch = :batch ORDER BY t.n",
+        f" {old} FROM held h JOIN todo t ON t.n = h.n JOIN processed_file f"
+        " ON f.ingestion = :ingestion AND f.file_path = t.file_path ORDER BY t.n",
         first=first,
         batch=batch_id,
         ingestion=ingestion,
@@ -343,8 +329,8 @@ def _take(session: Session, ingestion: str, batch_id: str) -> None:
         " modified_at = t.modified_at, modified_at_ns = t.modified_at_ns, etag = t.etag,"
         " version_id = t.version_id, data_date = t.data_date, error = NULL, next_attempt_at = NULL,"
         " retry_count = CASE WHEN t.disposition = 'retry' THEN processed_file.retry_count ELSE 0 END"
-        " FROM todo t JOIN held h ON h.n = t.n"
-        " WHERE processed_file.ingestion = :ingestion AND processed_file.file_path = t.file_path",
+        " FROM held h JOIN todo t ON t.n = h.n"
+        " WHERE NOT h.unseen AND processed_file.ingestion = :ingestion AND processed_file.file_path = t.file_path",
         batch=batch_id,
         ingestion=ingestion,
     )
@@ -365,3 +351,22 @@ def _insert_batch(
         token=lease.token,
         now=now,
     )
+
+
+def _numbers(session: Session, batch_id: str) -> pa.Table:
+    return session.read(
+        pa.schema([("n", INT), ("src_file_id", INT)]),
+        "SELECT t.n, b.src_file_id FROM batch_file b JOIN todo t ON t.file_path = b.file_path"
+        " WHERE b.batch = :batch",
+        batch=batch_id,
+    ).sort_by("n")
+
+
+def _left_out(session: Session, ingestion: str) -> pa.Table:
+    return session.read(
+        _NONE_OUT.schema,
+        f"SELECT t.n, coalesce({_MOVED}, 'another worker is claiming it') AS reason FROM todo t"
+        " LEFT JOIN processed_file f ON f.ingestion = :ingestion AND f.file_path = t.file_path"
+        " WHERE NOT EXISTS (SELECT 1 FROM held h WHERE h.n = t.n)",
+        ingestion=ingestion,
+    ).sort_by("n")

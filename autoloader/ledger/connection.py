@@ -217,8 +217,14 @@ class Session:
                     row[field.name] = row[field.name] and row[field.name].astimezone(UTC)
         return found
 
-    def stage(self, name: str, table: pa.Table) -> None:
-        """Puts a table into a temporary one that lives as long as the session."""
+    def stage(self, name: str, table: pa.Table, *, key: str) -> None:
+        """Puts a table into a temporary one that lives as long as the session.
+
+        Args:
+            name: The temporary table's name.
+            table: Its rows.
+            key: A column without doubles; it gets an index, without which a join would be quadratic.
+        """
         import adbc_driver_manager as manager
 
         if self.is_sqlite:
@@ -238,6 +244,9 @@ class Session:
             raise ledger_error(self._address, error) from error
         finally:
             statement.close()
+        self.execute(f"CREATE UNIQUE INDEX {name}_key ON {name} ({key})")
+        if "n" in table.column_names:
+            self.execute(f"CREATE UNIQUE INDEX {name}_n ON {name} (n)")
         if not self.is_sqlite:
             self.execute(f"ANALYZE {name}")
 
@@ -293,7 +302,7 @@ def _literal(kind: pa.DataType) -> str:
     """A value of the SQLite storage class in which a column of this type is kept."""
     if pa.types.is_floating(kind):
         return "0.0"
-    if pa.types.is_integer(kind) or pa.types.is_boolean(kind) or kind == pa.timestamp("ns", tz="UTC"):
+    if pa.types.is_integer(kind) or pa.types.is_boolean(kind):
         return "0"
     return "x''" if pa.types.is_binary(kind) else "''"
 

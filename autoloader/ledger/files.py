@@ -76,6 +76,16 @@ _SLICE: Final = {
 }
 
 
+def _stored(schema: pa.Schema) -> pa.Schema:
+    """How the tables keep it: `modified_at` comes from `modified_at_ns`, other instants in microseconds."""
+    kinds = {
+        field.name: INT if field.name == "modified_at" else AT
+        for field in schema
+        if pa.types.is_timestamp(field.type)
+    }
+    return pa.schema([field.with_type(kinds.get(field.name, field.type)) for field in schema])
+
+
 class Files(Part):
     """Reading the files. Everything comes back in one query, as columns."""
 
@@ -93,12 +103,13 @@ class Files(Part):
             return LEDGER_SLICE.empty_table()
         columns = ", ".join(f"{_SLICE.get(name, 'f.' + name)} AS {name}" for name in LEDGER_SLICE.names)
         with self._database.reading() as session:
-            return session.read(
-                LEDGER_SLICE,
+            found = session.read(
+                _stored(LEDGER_SLICE),
                 f"SELECT {columns} FROM processed_file f WHERE f.ingestion = :ingestion",
                 ingestion=ingestion,
                 now=check_aware(now),
             )
+        return found.cast(LEDGER_SLICE)
 
     def files(self, ingestion: str, states: Sequence[str] = ()) -> pa.Table:
         """The remembered files of one ingestion in the given states (none given: all), by path.
@@ -124,9 +135,9 @@ class Files(Part):
         names = ["f.modified_at_ns AS modified_at" if n == "modified_at" else f"f.{n}" for n in FILES.names]
         with self._database.reading() as session:
             found = session.read(
-                FILES, f"SELECT {', '.join(names)} FROM processed_file f WHERE {where}", **values
+                _stored(FILES), f"SELECT {', '.join(names)} FROM processed_file f WHERE {where}", **values
             )
-        return found.sort_by([("ingestion", "ascending"), ("file_path", "ascending")])
+        return found.cast(FILES).sort_by([("ingestion", "ascending"), ("file_path", "ascending")])
 
     def versions(
         self, ingestion: str, *, file_path: str | None = None, batch_id: str | None = None
@@ -145,13 +156,13 @@ class Files(Part):
         ]
         with self._database.reading() as session:
             found = session.read(
-                VERSIONS,
+                _stored(VERSIONS),
                 f"SELECT {', '.join(names)} FROM batch_file b WHERE b.ingestion = :ingestion{where}",
                 ingestion=ingestion,
                 file_path=file_path,
                 batch=batch_id,
             )
-        return found.sort_by("src_file_id")
+        return found.cast(VERSIONS).sort_by("src_file_id")
 
     def counts(self, ingestion: str) -> pa.Table:
         """A table of `COUNTS`: files, bytes and rows in the table per state, by state."""

@@ -76,7 +76,7 @@ class Records(Part):
             batch = check_batch(session, batch_id, lease, ("claimed", "written", "recorded"))
             if batch.state == "recorded":
                 return
-            session.stage("result", rows)
+            session.stage("result", rows, key="src_file_id")
             restore_prior(
                 session,
                 "b.batch = :batch AND b.state = 'PROCESSING' AND NOT EXISTS (SELECT 1 FROM result r"
