@@ -11,7 +11,16 @@ __version__ = "0.1.0"
 __all__ = ["Project", "__version__"]
 
 if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
     from autoloader.project import Project
+
+
+def load_ipython_extension(shell: InteractiveShell) -> None:
+    """Called by `%load_ext autoloader`."""
+    from autoloader.notebook import load_ipython_extension as load
+
+    load(shell)
 
 
 def __getattr__(name: str) -> Any:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from autoloader.cost import BATCH_MAX_BYTES, BATCH_MAX_FILES
+
 
 @dataclass(frozen=True, slots=True)
 class BatchSize:
@@ -18,8 +20,8 @@ class BatchSize:
         max_bytes: Stored bytes per batch.
     """
 
-    max_files: int = 10_000
-    max_bytes: int = 4_000_000_000
+    max_files: int = BATCH_MAX_FILES
+    max_bytes: int = BATCH_MAX_BYTES
 
 
 def split_into_batches(files: pa.Table, size: BatchSize) -> Iterator[pa.Table]:

@@ -47,6 +47,7 @@ def apply(  # one parameter per option of the contract
 ) -> int:
     """Do what a plan says: a saved plan TARGET, or plan the folder TARGET and ask."""
     from autoloader.cli.console import print_json, say, talking, wants_color, width
+    from autoloader.cli.progress import TerminalProgress
     from autoloader.project import Wishes
 
     saved = _is_saved_plan(Path(target))
@@ -63,20 +64,24 @@ def apply(  # one parameter per option of the contract
         max_usd=max_usd,
         resume=resume,
     )
+    started: Any = None
     if saved:
         project, planned = _from_saved(Path(target), env, variables)
     else:
         project = open_project(target, env, variables)
         with talking() as talk:
-            planned = project.plan(wishes, talk=talk, engine=engine if approved else None, warm=approved)
+            planned, started = project.plan_for_apply(wishes, talk=talk, engine=engine)
         say(planned.text(length="default", color=wants_color(sys.stderr), width=width()))
-        if planned.plan.errored:
-            return 1
-        if not approved and resume is None and planned.plan.changes and not _agrees(planned):
+        asks = not approved and resume is None and bool(planned.plan.changes)
+        if planned.plan.errored or (asks and not _agrees(planned)):
+            if started is not None:
+                started.stop()
             say("Nothing was changed.")
-            return 0
-    with _stopping() as stop, talking() as talk:
-        report = project.apply(planned, engine=engine, events=events, stop=stop, talk=talk, wishes=wishes)
+            return 1 if planned.plan.errored else 0
+    with _stopping() as stop, TerminalProgress() as progress, talking() as talk:
+        report = project.apply(
+            planned, engine=engine, events=events, progress=progress, stop=stop, talk=talk, started=started
+        )
     if output == "json":
         print_json(report.to_json())
     else:

@@ -1,0 +1,29 @@
+"""Carrying out plans: the commit protocol (claimed, written, committed, recorded), recovery, refresh."""
+
+from __future__ import annotations
+
+from autoloader.apply.applying import INCOMPLETE, Done, Work, apply_plan
+from autoloader.apply.batching import BatchSize
+from autoloader.apply.recipe import Recipe
+from autoloader.apply.recovery import recover
+from autoloader.apply.report import Counts, Events, Step, Stop
+from autoloader.apply.target import Budget
+from autoloader.apply.tools import Progress, Silent, Tools
+
+__all__ = [
+    "INCOMPLETE",
+    "BatchSize",
+    "Budget",
+    "Counts",
+    "Done",
+    "Events",
+    "Progress",
+    "Recipe",
+    "Silent",
+    "Step",
+    "Stop",
+    "Tools",
+    "Work",
+    "apply_plan",
+    "recover",
+]

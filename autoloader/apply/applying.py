@@ -1,0 +1,302 @@
+"""Carrying out a plan, change by change: does what the plan says, may do less, never more."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, assert_never
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from autoloader.apply import changes, rebuilding, recording
+from autoloader.apply.keeping import holding
+from autoloader.apply.loading import Loaded, load_lane
+from autoloader.apply.recipe import Recipe
+from autoloader.apply.removal import delete_rows
+from autoloader.apply.report import Counts, Step
+from autoloader.apply.staleness import check_fresh
+from autoloader.apply.target import Budget, Target
+from autoloader.apply.tools import Tools
+from autoloader.errors import AutoloaderError, LockBusyError, PlanStaleError
+from autoloader.inventory import WORK, Disposition
+from autoloader.plan import Action, Basis, Change, Plan
+from autoloader.planner import WAITING
+
+if TYPE_CHECKING:
+    from autoloader.ledger import IngestionRow, Lease
+
+INCOMPLETE: Final = 6
+REFUSED: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Everything that one apply needs beside its tools.
+
+    Attributes:
+        plan: The plan.
+        files: Every file's disposition, `inventory.DIFF`.
+        recipes: Recipe per ingestion of the plan.
+        budgets: Gives the budget of one change.
+        lineage_columns: Whether new tables get lineage columns.
+    """
+
+    plan: Plan
+    files: pa.Table
+    recipes: Mapping[str, Recipe]
+    budgets: Callable[[Change], Budget]
+    lineage_columns: bool = True
+
+    def basis(self, name: str) -> Basis:
+        """What the plan was based on for one ingestion."""
+        known = {basis.ingestion: basis for basis in self.plan.basis}
+        return known.get(name) or Basis(name, 0, "")
+
+
+@dataclass(slots=True)
+class Done:
+    """What came of an apply. Grows while it works.
+
+    Attributes:
+        steps: Every operation that was tried, in order.
+        counts: Sum over all loads.
+        runs: Ids of the runs, in order.
+        problems: Path and error of files that were not loaded, at most 20 a run.
+        errors: One per ingestion that could not be carried out.
+        exit_code: DESIGN section 5.
+    """
+
+    steps: list[Step] = field(default_factory=list)
+    counts: Counts = field(default_factory=Counts)
+    runs: list[str] = field(default_factory=list)
+    problems: list[tuple[str, str]] = field(default_factory=list)
+    errors: list[tuple[str, AutoloaderError]] = field(default_factory=list)
+    exit_code: int = 0
+
+
+def apply_plan(tools: Tools, work: Work) -> Done:
+    """Carry out a plan.
+
+    One ingestion's failure does not keep the others from being done.
+
+    Args:
+        tools: The surroundings.
+        work: The plan with its files and recipes.
+
+    Raises:
+        PlanStaleError: The plan is stale for the first ingestion; nothing was changed.
+        LockBusyError: Its lease is held by another process; nothing was changed.
+    """
+    done = Done()
+    for name, mine in _by_ingestion(work.plan.changes):
+        if tools.stop.asked:
+            done.exit_code = max(done.exit_code, INCOMPLETE)
+            break
+        try:
+            _apply_to(tools, work, name, mine, done)
+        except AutoloaderError as error:
+            if isinstance(error, PlanStaleError | LockBusyError) and not done.steps and not done.errors:
+                raise
+            done.errors.append((name, error))
+            done.exit_code = max(done.exit_code, error.exit_code)
+            tools.events.send("failed", ingestion=name, error=str(error))
+    return done
+
+
+def _by_ingestion(all_changes: tuple[Change, ...]) -> Iterator[tuple[str, list[Change]]]:
+    names = dict.fromkeys(change.ingestion for change in all_changes)
+    for name in names:
+        yield name, [change for change in all_changes if change.ingestion == name]
+
+
+def _apply_to(tools: Tools, work: Work, name: str, mine: list[Change], done: Done) -> None:
+    ready = []
+    for change in mine:
+        if change.blocked is None:
+            ready.append(change)
+            continue
+        done.steps.append(Step(name, "blocked", "skipped", 0.0, {"by": change.blocked.by, "why": change.blocked.message}))
+        if change.blocked.by not in WAITING:
+            done.exit_code = max(done.exit_code, REFUSED)
+    if not ready:
+        return
+    with holding(tools, name, "alone"):
+        row = _begin(tools, work, name, ready)
+        if row is None:
+            _leave(tools, name, ready, done)
+            return
+        row = _prepare(tools, work, row, ready, done)
+    loads = [change for change in ready if change.lane is not None]
+    complete = True
+    if loads:
+        with holding(tools, name, "load") as lease:
+            for change in loads:
+                complete = _load(tools, work, change, lease, done) and complete
+    if complete:
+        recording.finish(tools, name, work.plan.plan_id)
+
+
+def _begin(tools: Tools, work: Work, name: str, ready: list[Change]) -> IngestionRow | None:
+    """Check that the plan is fresh, and mark the ingestion; None where it is only to be forgotten."""
+    recipe = work.recipes.get(name)
+    basis = work.basis(name)
+    recorded = tools.ledger.ingestion(name)
+    if recorded is None and recipe is not None and recipe.spec.previous_name is not None:
+        before = tools.ledger.ingestion(recipe.spec.previous_name)
+        if before is not None and any(Action.UPDATE in change.actions for change in ready):
+            check_fresh(tools, work.plan.plan_id, basis, before, tools.lake.table(before.table or ""))
+            tools.ledger.rename(before.name, name, now=tools.clock(), actor=tools.holder)
+            recorded = tools.ledger.ingestion(name)
+            basis = Basis(name, recorded.serial if recorded else 0, "", basis.snapshot_id, basis.schema_id, basis.table_uuid)
+    table_name = recorded.table if recorded and recorded.table else (recipe.spec.destination.table if recipe else None)
+    table = tools.lake.table(table_name) if table_name else None
+    check_fresh(tools, work.plan.plan_id, basis, recorded, table)
+    if recipe is None:
+        return None
+    serial = recorded.serial if recorded is not None else 0
+    return recording.begin(tools, work.plan.plan_id, recipe, recorded, serial)
+
+
+def _prepare(tools: Tools, work: Work, row: IngestionRow, ready: list[Change], done: Done) -> IngestionRow:
+    """Everything that comes before files are loaded, with the ingestion held alone."""
+    recipe = work.recipes[row.name]
+    for change in ready:
+        for action in change.actions:
+            started = time.monotonic()
+            operation = ""
+            match action:
+                case Action.CREATE:
+                    row = changes.create(tools, recipe, row, lineage_columns=work.lineage_columns)
+                    operation = "table_created"
+                case Action.UPDATE:
+                    row = changes.update(tools, recipe, row)
+                    operation = "spec_recorded"
+                case Action.SCHEMA:
+                    row = changes.change_schema(tools, recipe, row)
+                    operation = "schema_changed"
+                case Action.ADOPT:
+                    row = changes.adopt(tools, recipe, row)
+                    operation = "table_adopted"
+                case Action.LOAD | Action.REBUILD | Action.FORGET | Action.DROP:
+                    continue
+                case _:
+                    assert_never(action)
+            _did(tools, done, Step(row.name, operation, "done", time.monotonic() - started, {"table": row.table}))
+    return row
+
+
+def _leave(tools: Tools, name: str, ready: list[Change], done: Done) -> None:
+    """Forget an ingestion whose spec is gone, with its table where the plan says so."""
+    row = tools.ledger.ingestion(name)
+    for change in ready:
+        started = time.monotonic()
+        if Action.DROP in change.actions:
+            files = changes.drop(tools, name, row.table if row else None)
+            operation = "table_dropped"
+        else:
+            files = changes.forget(tools, name)
+            operation = "ingestion_forgotten"
+        table = row.table if row else None
+        _did(tools, done, Step(name, operation, "done", time.monotonic() - started, {"table": table, "files": files}))
+
+
+def _load(tools: Tools, work: Work, change: Change, lease: Lease, done: Done) -> bool:
+    """Load one lane's files in a run of its own.
+
+    Returns:
+        Whether everything that was planned for it was done.
+    """
+    name, lane = change.ingestion, change.lane or "live"
+    files = _lane_files(work.files, name, lane)
+    estimate = change.impact
+    run_id = tools.ledger.start_run(
+        name,
+        lane,
+        now=tools.clock(),
+        plan_id=work.plan.plan_id,
+        holder=tools.holder,
+        planned_files=estimate.files_to_process,
+        planned_size_bytes=estimate.bytes_to_process,
+        estimated_usd=estimate.cost_usd.expected if estimate.cost_usd else None,
+        estimated_s=float(estimate.duration_minutes.expected) * 60 if estimate.duration_minutes else None,
+    )
+    done.runs.append(run_id)
+    tools.events.send("run_started", run_id=run_id, ingestion=name, lane=lane, files=files.num_rows)
+    budget, started = work.budgets(change), time.monotonic()
+    try:
+        loaded = _load_files(tools, work, change, run_id, files, lease, budget)
+    except BaseException as error:
+        state = "incomplete" if isinstance(error, KeyboardInterrupt | AutoloaderError) else "failed"
+        tools.ledger.finish_run(
+            run_id, state, now=tools.clock(), actual_s=time.monotonic() - started, error=str(error) or type(error).__name__
+        )
+        raise
+    elapsed_s = time.monotonic() - started
+    spent = budget.spent(loaded.counts, elapsed_s)
+    tools.ledger.finish_run(
+        run_id,
+        "complete" if loaded.stopped is None else "incomplete",
+        now=tools.clock(),
+        actual_usd=spent,
+        actual_s=elapsed_s,
+        error=loaded.stopped,
+    )
+    done.counts.add(loaded.counts)
+    done.problems.extend(loaded.problems)
+    _record_requests(tools, change, run_id)
+    if loaded.stopped is not None:
+        done.exit_code = max(done.exit_code, INCOMPLETE)
+    status = "done" if loaded.stopped is None else "stopped"
+    details = {"run": run_id, "lane": lane, "cost_usd": spent, "stopped": loaded.stopped, **loaded.counts.as_data()}
+    _did(tools, done, Step(name, "run_triggered", status, elapsed_s, details))
+    return loaded.stopped is None
+
+
+def _load_files(
+    tools: Tools, work: Work, change: Change, run_id: str, files: pa.Table, lease: Lease, budget: Budget
+) -> Loaded:
+    recipe = work.recipes[change.ingestion]
+    operations = {operation.operation for operation in change.operations}
+    target = Target(
+        ingestion=change.ingestion,
+        lane=change.lane or "live",
+        table=recipe.spec.destination.table,
+        contract=recipe.contract(lineage_columns=work.lineage_columns),
+        plan_id=work.plan.plan_id,
+        run_id=run_id,
+        branch=f"refresh-{run_id}" if "branch_created" in operations else None,
+        quarantine=recipe.spec.table_schema.on_bad_row == "quarantine",
+    )
+    if target.branch is not None:
+        return rebuilding.rebuild_aside(tools, target, files, lease, budget)
+    gone = _gone_files(work.files, change.ingestion)
+    if "rows_removed" in operations and gone.num_rows:
+        delete_rows(tools, target, gone, lease)
+    return load_lane(tools, target, files, lease, budget)
+
+
+def _lane_files(files: pa.Table, name: str, lane: str) -> pa.Table:
+    work = pc.is_in(files["disposition"], value_set=pa.array(sorted(WORK)))
+    mine = pc.and_(pc.equal(files["ingestion"], name), pc.equal(files["lane"], lane))
+    return files.filter(pc.fill_null(pc.and_(work, mine), False))
+
+
+def _gone_files(files: pa.Table, name: str) -> pa.Table:
+    gone = pc.and_(pc.equal(files["disposition"], Disposition.MISSING.value), pc.is_valid(files["replaces"]))
+    return files.filter(pc.fill_null(pc.and_(gone, pc.equal(files["ingestion"], name)), False))
+
+
+def _record_requests(tools: Tools, change: Change, run_id: str) -> None:
+    for operation in change.operations:
+        if operation.operation == "request_recorded":
+            details = operation.details
+            tools.ledger.record_request(
+                change.ingestion, str(details["kind"]), str(details["request"]), now=tools.clock(), run_id=run_id
+            )
+
+
+def _did(tools: Tools, done: Done, step: Step) -> None:
+    done.steps.append(step)
+    tools.events.send("step", ingestion=step.ingestion, operation=step.operation, status=step.status, **step.details)

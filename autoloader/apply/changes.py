@@ -1,0 +1,107 @@
+"""The changes that load no file: create, update, schema, adopt, forget, drop."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from autoloader.apply.recipe import Recipe
+from autoloader.apply.recording import row_of
+from autoloader.apply.tools import Tools
+from autoloader.errors import LakeError
+from autoloader.lake import SchemaUpdate
+from autoloader.schema import TableSchema
+
+if TYPE_CHECKING:
+    from autoloader.ledger import IngestionRow
+
+
+def create(tools: Tools, recipe: Recipe, row: IngestionRow, *, lineage_columns: bool) -> IngestionRow:
+    """Make the table where there is none, and record the ingestion with it.
+
+    An ingestion without any file has no schema yet; it is recorded and its table made with the first load.
+    """
+    destination = recipe.spec.destination
+    table = tools.lake.table(destination.table)
+    if table is None and recipe.schema is not None:
+        table = tools.lake.create(
+            destination.table,
+            recipe.schema,
+            destination.partition_by,
+            destination.properties,
+            lineage_columns=lineage_columns,
+        )
+    uuid = table.uuid if table is not None else None
+    return tools.ledger.put_ingestion(
+        row_of(recipe, row, table_uuid=uuid), now=tools.clock(), actor=tools.holder
+    )
+
+
+def update(tools: Tools, recipe: Recipe, row: IngestionRow) -> IngestionRow:
+    """Record the new spec; bring the table's name, properties and partitioning to it."""
+    destination = recipe.spec.destination
+    if row.table and row.table != destination.table and tools.lake.table(row.table) is not None:
+        tools.lake.rename(row.table, destination.table)
+    table = tools.lake.table(destination.table)
+    if table is not None:
+        partition_by = destination.partition_by if destination.partition_by != table.partition_by else None
+        missing = {k: v for k, v in destination.properties.items() if table.properties.get(k) != v}
+        if partition_by is not None or missing:
+            tools.lake.evolve(destination.table, properties=missing, partition_by=partition_by)
+    return tools.ledger.put_ingestion(row_of(recipe, row), now=tools.clock(), actor=tools.holder)
+
+
+def change_schema(tools: Tools, recipe: Recipe, row: IngestionRow) -> IngestionRow:
+    """Bring the table's columns to the planned ones by metadata alone, and remember the new version."""
+    schema = recipe.schema
+    if schema is None:
+        raise LakeError(f"There is no schema for {recipe.spec.name}.")
+    table = tools.lake.table(recipe.spec.destination.table)
+    if table is not None:
+        tools.lake.evolve(table.name, SchemaUpdate(target=schema, renames=_renames(row, schema)))
+    recorded = tools.ledger.put_ingestion(row_of(recipe, row), now=tools.clock(), actor=tools.holder)
+    tools.ledger.add_schema_version(
+        recipe.spec.name, list(recorded.schema or []), now=tools.clock(), resolution_type="auto_merge"
+    )
+    return recorded
+
+
+def _renames(row: IngestionRow, schema: TableSchema) -> tuple[tuple[str, str], ...]:
+    """Columns that read the same column of the files under another name than before."""
+    old = {column.get("from", column["name"]).lower(): column["name"] for column in row.schema or ()}
+    return tuple(
+        (old[column.file_name.lower()], column.name)
+        for column in schema.columns
+        if column.file_name.lower() in old and old[column.file_name.lower()].lower() != column.name.lower()
+    )
+
+
+def adopt(tools: Tools, recipe: Recipe, row: IngestionRow) -> IngestionRow:
+    """Take an existing table as the ingestion's own; not a row of it is touched."""
+    table = tools.lake.table(recipe.spec.destination.table)
+    if table is None:
+        raise LakeError(f"There is no table {recipe.spec.destination.table} to adopt.", fix="Plan again.")
+    pinned = replace(recipe, schema=recipe.schema or table.schema)
+    return tools.ledger.put_ingestion(
+        row_of(pinned, row, table_uuid=table.uuid), now=tools.clock(), actor=tools.holder
+    )
+
+
+def forget(tools: Tools, name: str) -> int:
+    """Forget an ingestion and its files; the table stays.
+
+    Returns:
+        How many files were forgotten.
+    """
+    return tools.ledger.forget(name, now=tools.clock(), actor=tools.holder)
+
+
+def drop(tools: Tools, name: str, table: str | None) -> int:
+    """Drop an ingestion's table and forget it.
+
+    Returns:
+        How many files were forgotten.
+    """
+    if table is not None:
+        tools.lake.drop(table)
+    return forget(tools, name)

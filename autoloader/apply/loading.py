@@ -1,0 +1,229 @@
+"""Loading one ingestion's files in one lane: claimed, written, committed, recorded, batch by batch.
+
+The order of these four is the whole promise: whatever dies between two of them, the batch id in the
+table's history tells the next apply which side of the commit it died on.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from autoloader import loader
+from autoloader.apply.batching import split_into_batches, spread_over_tasks
+from autoloader.apply.blobs import to_blob
+from autoloader.apply.removal import Removal, remove_rows
+from autoloader.apply.report import Counts
+from autoloader.apply.target import Budget, Target
+from autoloader.apply.tools import Tools
+from autoloader.inventory import FileState
+from autoloader.lake import Commit
+
+if TYPE_CHECKING:
+    from autoloader.ledger import Lease
+
+TASKS_PER_CORE: Final = 3
+SMALL_TASK_BYTES: Final = 16_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What loading a lane came to.
+
+    Attributes:
+        counts: Files, rows, bytes.
+        snapshot_id: The last snapshot that was committed, None where there was none.
+        stopped: Why not everything was loaded, None when it was.
+        problems: Path and error of files that failed, at most 20.
+        pending: Batches on a branch, to be recorded once the branch is served.
+    """
+
+    counts: Counts
+    snapshot_id: int | None
+    stopped: str | None
+    problems: tuple[tuple[str, str], ...]
+    pending: tuple[Pending, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A batch that is committed to a branch and not recorded yet."""
+
+    batch_id: str
+    outcome: pa.Table = field(repr=False)
+
+
+def load_lane(tools: Tools, target: Target, files: pa.Table, lease: Lease, budget: Budget) -> Loaded:
+    """Load files in batches until all are done or a bound, a signal or the budget says stop.
+
+    Args:
+        tools: The surroundings.
+        target: What is loaded where.
+        files: The work, rows of `inventory.DIFF`, in load order.
+        lease: The load lease of the ingestion; its caller keeps it alive.
+        budget: Where to stop.
+    """
+    counts, snapshot_id, problems = Counts(), None, list[tuple[str, str]]()
+    pending: list[Pending] = []
+    started = time.monotonic()
+    tools.progress.begin(target.ingestion, target.lane, files.num_rows, _bytes(files))
+    stopped = None
+    try:
+        for part in split_into_batches(files, tools.batch_size):
+            stopped = _stop_reason(tools, budget, counts, time.monotonic() - started)
+            if stopped is not None:
+                break
+            done = _load_batch(tools, target, part, lease)
+            counts.add(done.counts)
+            snapshot_id = done.snapshot_id or snapshot_id
+            problems.extend(done.problems)
+            pending.extend(done.pending)
+            tools.progress.advance(counts.files, counts.bytes, _float(budget.spent(counts, time.monotonic() - started)))
+    finally:
+        tools.progress.end()
+    counts.seconds = time.monotonic() - started
+    return Loaded(counts, snapshot_id, stopped, tuple(problems[:20]), tuple(pending))
+
+
+def _stop_reason(tools: Tools, budget: Budget, counts: Counts, elapsed_s: float) -> str | None:
+    if tools.stop.asked:
+        return "interrupted"
+    return budget.exceeded(counts, elapsed_s) if counts.batches else None
+
+
+def _load_batch(tools: Tools, target: Target, part: pa.Table, lease: Lease) -> Loaded:
+    claimed = tools.ledger.claim(
+        target.run_id, target.ingestion, target.lane, part, lease, now=tools.clock()
+    )
+    counts = Counts(batches=1, left_out=claimed.left_out.num_rows)
+    problems = [(row["file_path"], row["reason"]) for row in claimed.left_out.slice(0, 20).to_pylist()]
+    if claimed.files.num_rows == 0:
+        return Loaded(counts, None, None, tuple(problems))
+    batch_id = claimed.batch_id
+    tools.events.send("batch_claimed", run_id=target.run_id, batch_id=batch_id, files=claimed.files.num_rows)
+    results = _write(tools, target, batch_id, claimed.files)
+    tools.ledger.written(batch_id, to_blob(results), lease=lease, now=tools.clock())
+    tools.events.send("batch_written", run_id=target.run_id, batch_id=batch_id)
+    snapshot_id = commit_batch(tools, target, batch_id, claimed.files, results, lease)
+    tools.events.send("batch_committed", run_id=target.run_id, batch_id=batch_id, snapshot_id=snapshot_id)
+    outcome = results.filter(pc.equal(results["kind"], "file"))
+    _count(counts, outcome)
+    if target.branch is not None:
+        return Loaded(counts, snapshot_id, None, tuple(problems + _failed(outcome)), (Pending(batch_id, outcome),))
+    tools.ledger.record(
+        batch_id, outcome, snapshot_id, lease=lease, now=tools.clock(), max_attempts=target.max_attempts
+    )
+    tools.events.send("batch_recorded", run_id=target.run_id, batch_id=batch_id, **counts.as_data())
+    return Loaded(counts, snapshot_id, None, tuple(problems + _failed(outcome)))
+
+
+def _write(tools: Tools, target: Target, batch_id: str, files: pa.Table) -> pa.Table:
+    """Run the loader's tasks over a batch; one result row per file, one per data file."""
+    engine = tools.engine()
+    job = loader.LoadJob(
+        batch_id=batch_id,
+        ingested_at=tools.clock(),
+        contract=target.contract,
+        main=tools.lake.write_format(target.table, branch=target.branch),
+        quarantine=tools.lake.quarantine_format(target.table) if target.quarantine else None,
+        storage=tools.storage,
+    )
+    tasks = as_tasks(files, _task_count(files, engine.parallelism))
+    return engine.map(tasks, loader.load_files(job), loader.RESULT)
+
+
+def _task_count(files: pa.Table, parallelism: int) -> int:
+    """Enough tasks to keep every core busy to the end, few enough that data files do not get tiny."""
+    by_size = max(parallelism, _bytes(files) // SMALL_TASK_BYTES)
+    return int(min(files.num_rows, by_size, parallelism * TASKS_PER_CORE))
+
+
+def as_tasks(files: pa.Table, tasks: int) -> pa.Table:
+    """Claimed rows as rows of `loader.TASK`."""
+    sizes = files["size_bytes"].to_numpy(zero_copy_only=False).astype(np.int64)
+    columns = {
+        "task": pa.array(spread_over_tasks(sizes, tasks)),
+        "modified_at_ns": files["modified_at"].cast(pa.int64()),
+    }
+    return pa.table(
+        [columns.get(name, files[name] if name in files.column_names else None) for name in loader.TASK.names],
+        schema=loader.TASK,
+    )
+
+
+def commit_batch(
+    tools: Tools, target: Target, batch_id: str, files: pa.Table, results: pa.Table, lease: Lease
+) -> int | None:
+    """Commit what the tasks wrote in one snapshot, with the old rows of replaced files leaving in it.
+
+    Returns:
+        The snapshot's id; None where there was nothing to commit.
+    """
+    loaded = results.filter(
+        pc.and_(pc.equal(results["kind"], "file"), pc.equal(results["state"], FileState.SUCCESS.value))
+    )
+    replaced = files.filter(pc.is_in(files["src_file_id"], loaded["src_file_id"].combine_chunks()))
+    leaving = replaced["replaces"].drop_null().combine_chunks() if target.branch is None else pa.array([], pa.int64())
+    data_files = results.filter(pc.equal(results["kind"], "data_file"))
+    removal = Removal.none()
+    if len(leaving):
+        removal = remove_rows(tools, target.table, target.branch, batch_id, leaving)
+        data_files = pa.concat_tables([data_files, removal.data_files])
+    if data_files.num_rows == 0 and not removal.removed:
+        return None
+    tools.ledger.check_lease(lease)
+    return tools.lake.commit(
+        target.table,
+        Commit(
+            batch_id=batch_id,
+            plan_id=target.plan_id,
+            run_id=target.run_id,
+            fencing_token=lease.token,
+            ingestion=target.ingestion,
+            data_files=data_files,
+            removed_files=removal.removed,
+            branch=target.branch,
+        ),
+    )
+
+
+def _count(counts: Counts, outcome: pa.Table) -> None:
+    for state, number in zip(*_value_counts(outcome["state"]), strict=True):
+        match state:
+            case FileState.SUCCESS:
+                counts.files += number
+            case FileState.QUARANTINED:
+                counts.quarantined += number
+            case FileState.MISSING:
+                counts.moved += number
+            case _:
+                counts.failed += number
+    loaded = outcome.filter(pc.equal(outcome["state"], FileState.SUCCESS.value))
+    counts.rows += pc.sum(loaded["rows"]).as_py() or 0
+    counts.rejected_rows += pc.sum(loaded["rejected_rows"]).as_py() or 0
+    counts.rescued_rows += pc.sum(loaded["rescued_rows"]).as_py() or 0
+    counts.bytes += pc.sum(loaded["bytes_read"]).as_py() or 0
+
+
+def _value_counts(column: pa.ChunkedArray) -> tuple[list[str], list[int]]:
+    found = column.value_counts()
+    return found.field("values").to_pylist(), found.field("counts").to_pylist()
+
+
+def _failed(outcome: pa.Table) -> list[tuple[str, str]]:
+    bad = outcome.filter(pc.not_equal(outcome["state"], FileState.SUCCESS.value)).slice(0, 20)
+    return [(row["file_path"], row["error"] or row["state"]) for row in bad.select(["file_path", "error", "state"]).to_pylist()]
+
+
+def _bytes(files: pa.Table) -> int:
+    return int(pc.sum(files["size_bytes"]).as_py() or 0)
+
+
+def _float(amount: Decimal | None) -> float | None:
+    return None if amount is None else float(amount)

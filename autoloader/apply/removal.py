@@ -1,0 +1,126 @@
+"""Old rows out: which data files hold them, and those files written anew without them, in Spark tasks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+import pyarrow as pa
+
+from autoloader import loader
+from autoloader.apply.batching import spread_over_tasks
+from autoloader.apply.target import Target
+from autoloader.apply.blobs import to_blob
+from autoloader.apply.tools import Tools
+from autoloader.lake import Commit, HeldFile
+
+if TYPE_CHECKING:
+    from autoloader.ledger import Lease
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """What a commit has to swap so that rows leave.
+
+    Attributes:
+        removed: Paths of the data files that leave.
+        data_files: `loader.RESULT` rows of the data files that come in their place.
+        rows: Rows that leave.
+    """
+
+    removed: tuple[str, ...]
+    data_files: pa.Table
+    rows: int = 0
+
+    @classmethod
+    def none(cls) -> Self:
+        """Nothing leaves."""
+        return cls((), loader.RESULT.empty_table())
+
+
+def remove_rows(
+    tools: Tools, table: str, branch: str | None, batch_id: str, src_file_ids: pa.Array
+) -> Removal:
+    """Prepare the removal of all rows of some source file versions.
+
+    A data file that holds nothing else leaves as it is; the others are written anew, in Spark.
+
+    Args:
+        tools: The surroundings.
+        table: The table's name.
+        branch: Its branch; None = main.
+        batch_id: The batch below whose folder the new data files are written.
+        src_file_ids: The versions whose rows leave, int64.
+    """
+    held = tools.lake.files_holding(table, src_file_ids.to_pylist(), branch=branch)
+    rows = sum(sum(found.held.values()) for found in held)
+    partial = [found for found in held if not found.empties]
+    rewritten = loader.RESULT.empty_table()
+    if partial:
+        engine = tools.engine()
+        job = loader.RewriteJob(
+            batch_id=batch_id, main=tools.lake.write_format(table, branch=branch), storage=tools.storage
+        )
+        rewritten = engine.map(
+            _rewrite_tasks(partial, engine.parallelism), loader.rewrite_files(job), loader.RESULT
+        )
+    return Removal(tuple(found.path for found in held), rewritten, rows)
+
+
+def delete_rows(tools: Tools, target: Target, gone: pa.Table, lease: Lease) -> int:
+    """Take the rows of files that are gone from storage out of the table, in one snapshot.
+
+    Args:
+        tools: The surroundings.
+        target: Which table, for which run.
+        gone: Rows of `inventory.DIFF` whose `replaces` names the version that leaves.
+        lease: Held on the ingestion.
+
+    Returns:
+        Rows that left.
+    """
+    claimed = tools.ledger.claim(target.run_id, target.ingestion, target.lane, gone, lease, now=tools.clock())
+    if claimed.files.num_rows == 0:
+        return 0
+    leaving = claimed.files["replaces"].combine_chunks()
+    removal = remove_rows(tools, target.table, None, claimed.batch_id, leaving)
+    outcome = pa.table(
+        {
+            "src_file_id": claimed.files["src_file_id"],
+            "state": pa.array(["DELETED"] * claimed.files.num_rows),
+        }
+    )
+    tools.ledger.written(claimed.batch_id, to_blob(outcome), lease=lease, now=tools.clock())
+    snapshot_id = None
+    if removal.removed:
+        tools.ledger.check_lease(lease)
+        snapshot_id = tools.lake.commit(
+            target.table,
+            Commit(
+                batch_id=claimed.batch_id,
+                plan_id=target.plan_id,
+                run_id=target.run_id,
+                fencing_token=lease.token,
+                ingestion=target.ingestion,
+                data_files=removal.data_files,
+                removed_files=removal.removed,
+            ),
+        )
+    tools.ledger.record(claimed.batch_id, outcome, snapshot_id, lease=lease, now=tools.clock())
+    return removal.rows
+
+
+def _rewrite_tasks(held: list[HeldFile], parallelism: int) -> pa.Table:
+    sizes = pa.array([found.size_bytes for found in held], pa.int64())
+    return pa.table(
+        {
+            "task": pa.array(spread_over_tasks(sizes.to_numpy(), parallelism * 2)),
+            "table": ["main"] * len(held),
+            "path": [found.path for found in held],
+            "size_bytes": sizes,
+            "spec_id": [found.spec_id for found in held],
+            "partition_json": [found.partition_json for found in held],
+            "remove_ids": [list(found.held) for found in held],
+        },
+        schema=loader.REWRITE_TASK,
+    )

@@ -1,0 +1,73 @@
+"""What is loaded where, and where loading has to stop."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from autoloader.apply.report import Counts
+
+if TYPE_CHECKING:
+    from autoloader.reader import ReadContract
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What is loaded where.
+
+    Attributes:
+        ingestion: The ingestion's name.
+        lane: Its lane.
+        table: The table's name in the catalog.
+        branch: The branch to write to; None = main.
+        contract: How its files are read.
+        plan_id: The plan that is applied.
+        run_id: The run that the batches belong to.
+        max_attempts: Failures of one file before it is quarantined.
+        quarantine: Whether rejected rows are kept in `<table>__quarantine`.
+    """
+
+    ingestion: str
+    lane: str
+    table: str
+    contract: ReadContract
+    plan_id: str
+    run_id: str
+    branch: str | None = None
+    max_attempts: int = 3
+    quarantine: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """Where loading has to stop. None = no bound.
+
+    Attributes:
+        max_usd: Dollars that may be spent.
+        max_seconds: Wall clock that may be used.
+        usd_per_byte: What a loaded byte costs.
+        usd_per_second: What a second of compute costs.
+    """
+
+    max_usd: Decimal | None = None
+    max_seconds: float | None = None
+    usd_per_byte: Decimal | None = None
+    usd_per_second: Decimal | None = None
+
+    def spent(self, counts: Counts, elapsed_s: float) -> Decimal | None:
+        """Dollars so far; None where no price is known."""
+        if self.usd_per_second is not None:
+            return self.usd_per_second * Decimal(str(elapsed_s))
+        if self.usd_per_byte is not None:
+            return self.usd_per_byte * counts.bytes
+        return None
+
+    def exceeded(self, counts: Counts, elapsed_s: float) -> str | None:
+        """Which bound is reached, as a sentence; None while there is room."""
+        if self.max_seconds is not None and elapsed_s >= self.max_seconds:
+            return f"max_duration is reached after {elapsed_s:.0f} s"
+        spent = self.spent(counts, elapsed_s)
+        if self.max_usd is not None and spent is not None and spent >= self.max_usd:
+            return f"max_usd is reached: ${spent:.2f} of ${self.max_usd}"
+        return None

@@ -1,0 +1,88 @@
+"""Progress of an apply on a terminal: files, bytes, money and time left in one live line per lane."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+from typing import Any, Self
+
+import click
+
+from autoloader.render import bytes_text, count_text, escape_terminal, seconds_text
+
+_EVERY_S = 2.0
+
+
+class TerminalProgress:
+    """A bar where stderr is a terminal, else a line every two seconds at most."""
+
+    def __init__(self) -> None:
+        self._bar: Any = None
+        self._task: Any = None
+        self._label = ""
+        self._files = self._bytes = 0
+        self._began_at = self._said_at = 0.0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.end()
+
+    def begin(self, ingestion: str, lane: str, files: int, size_bytes: int) -> None:
+        """A lane starts."""
+        self._label = escape_terminal(ingestion if lane == "live" else f"{ingestion} ({lane})")
+        self._files, self._bytes = files, size_bytes
+        self._began_at = self._said_at = time.monotonic()
+        if sys.stderr.isatty():
+            self._bar = _bar()
+            self._bar.start()
+            self._task = self._bar.add_task(
+                self._label, total=max(1, size_bytes), files=0, all_files=files, done="0 B", usd=""
+            )
+        else:
+            click.echo(f"{self._label}: loading {count_text(files)} files, {bytes_text(size_bytes)}", err=True)
+
+    def advance(self, files: int, size_bytes: int, usd: float | None) -> None:
+        """Show what is done so far."""
+        spent = "" if usd is None else f"${usd:.2f}"
+        if self._bar is not None:
+            self._bar.update(
+                self._task, completed=size_bytes, files=files, done=bytes_text(int(size_bytes)), usd=spent
+            )
+            return
+        now = time.monotonic()
+        if now - self._said_at < _EVERY_S:
+            return
+        self._said_at = now
+        share = size_bytes / self._bytes if self._bytes else files / max(1, self._files)
+        left = (now - self._began_at) * (1 - share) / share if share else None
+        eta = f", {seconds_text(left)} left" if left is not None else ""
+        money = f", {spent}" if spent else ""
+        click.echo(
+            f"{self._label}: {count_text(files)} of {count_text(self._files)} files, "
+            f"{bytes_text(int(size_bytes))} of {bytes_text(self._bytes)}{money}{eta}",
+            err=True,
+        )
+
+    def end(self) -> None:
+        """Leave the finished bar where it is."""
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+
+def _bar() -> Any:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    return Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=30),
+        TextColumn("{task.fields[files]:,}/{task.fields[all_files]:,} files  {task.fields[done]}  {task.fields[usd]}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+    )

@@ -1,0 +1,343 @@
+"""Apply from the outside: tools are made, Spark is started, what died is recovered, a report comes back."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from autoloader.apply import (
+    BatchSize,
+    Budget,
+    Done,
+    Events,
+    Progress,
+    Recipe,
+    Silent,
+    Stop,
+    Tools,
+    Work,
+    apply_plan,
+    recover,
+)
+from autoloader.errors import AutoloaderError, PlanStaleError, RefusedError, SettingsError
+from autoloader.plan import Change
+from autoloader.project.planned import Planned, Wishes
+from autoloader.render import bytes_text, count_text, escape_terminal, plural, seconds_text, table_text
+from autoloader.spec import Settings
+
+if TYPE_CHECKING:
+    from autoloader.engine import Engine, StartingEngine
+    from autoloader.project.project import Project
+
+_GB = Decimal(1_000_000_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """How an apply is to be run; see `Project.apply`."""
+
+    engine: str | None
+    events: str | None
+    progress: Progress | None
+    stop: Stop | None
+    talk: Callable[[str], None]
+    started: StartingEngine | None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What an apply did.
+
+    Attributes:
+        done: Steps, counts, problems, errors.
+        elapsed_s: Wall clock of the whole.
+        engine: Sentence on the engine that ran the tasks; empty where none was needed.
+        newer_files: Files that are in storage and not in the saved plan; None where that was not looked at.
+    """
+
+    done: Done
+    elapsed_s: float
+    engine: str = ""
+    newer_files: int | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code of DESIGN section 5."""
+        return self.done.exit_code
+
+    def to_json(self) -> dict[str, Any]:
+        """The report as data."""
+        return {
+            "exit_code": self.exit_code,
+            "elapsed_seconds": round(self.elapsed_s, 3),
+            "engine": self.engine or None,
+            "runs": self.done.runs,
+            "totals": self.done.counts.as_data(),
+            "newer_files": self.newer_files,
+            "operations": [
+                {
+                    "ingestion": step.ingestion,
+                    "operation": step.operation,
+                    "status": step.status,
+                    "seconds": round(step.seconds, 3),
+                    "details": step.details,
+                }
+                for step in self.done.steps
+            ],
+            "problems": [{"file_path": path, "error": error} for path, error in self.done.problems],
+            "errors": [{"ingestion": name, "error": str(error)} for name, error in self.done.errors],
+        }
+
+    def text(self, *, color: bool = False, width: int = 100) -> str:
+        """The report for a terminal."""
+        parts = []
+        if self.done.steps:
+            rows = [
+                {
+                    "ingestion": step.ingestion,
+                    "operation": step.operation.replace("_", " "),
+                    "status": step.status,
+                    "time": seconds_text(step.seconds),
+                    "details": _details(step.details),
+                }
+                for step in self.done.steps
+            ]
+            parts.append(
+                table_text(rows, ["ingestion", "operation", "status", "time", "details"], color=color, width=width)
+            )
+        parts += [f"Not loaded: {escape_terminal(path)}: {escape_terminal(why)}" for path, why in self.done.problems]
+        parts += [f"Error in {escape_terminal(n)}: {escape_terminal(str(e))}" for n, e in self.done.errors]
+        if self.newer_files:
+            parts.append(f"{plural(self.newer_files, 'newer file')}, not in this plan.")
+        return "\n".join([*parts, self._last_line()])
+
+    def _last_line(self) -> str:
+        counts = self.done.counts
+        if not self.done.steps:
+            return "Nothing to do."
+        bad = counts.failed + counts.quarantined + counts.moved
+        left = f", {plural(bad, 'file')} not loaded" if bad else ""
+        rejected = f", {plural(counts.rejected_rows, 'row')} rejected" if counts.rejected_rows else ""
+        verdict = {0: "Done", 3: "Refused in part", 6: "Stopped; apply again to resume"}.get(self.exit_code, "Failed")
+        engine = f"  {self.engine}" if self.engine else ""
+        return (
+            f"{verdict}: {plural(counts.files, 'file')}, {plural(counts.rows, 'row')}, {bytes_text(counts.bytes)}"
+            f" in {seconds_text(self.elapsed_s)}{rejected}{left}.{engine}"
+        )
+
+
+def _details(details: Mapping[str, Any]) -> str:
+    if "run" in details and "files" in details and "rows" in details:
+        text = (
+            f"{plural(details['files'], 'file')}, {plural(details['rows'], 'row')}, {bytes_text(details['bytes'])},"
+            f" {plural(details['batches'], 'batch')}, run {details['run']}"
+        ).replace("batchs", "batches")
+        return text + (f", stopped: {details['stopped']}" if details.get("stopped") else "")
+    shown = [f"{key.replace('_', ' ')} {_short(value)}" for key, value in details.items() if value is not None]
+    return escape_terminal(", ".join(shown))
+
+
+def _short(value: Any) -> str:
+    return count_text(value) if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+@dataclass(slots=True)
+class _LazyEngine:
+    """The engine, started when first asked for, or taken from a start in the background."""
+
+    settings: Settings
+    kind: str | None
+    starting: StartingEngine | None
+    talk: Callable[[str], None]
+    conf: Mapping[str, str] = field(default_factory=dict)
+    used: Engine | None = None
+
+    def begin(self) -> None:
+        """Start in the background, unless that is under way."""
+        if self.starting is None:
+            from autoloader.engine import start_in_background
+
+            self.starting = start_in_background(self.settings.spark, self.kind, conf=self.conf)
+
+    def __call__(self) -> Engine:
+        """The running engine.
+
+        Raises:
+            EngineError: It cannot be had.
+        """
+        if self.used is None:
+            self.begin()
+            assert self.starting is not None
+            self.talk("Waiting for Spark to start")
+            self.used = self.starting.wait()
+        return self.used
+
+    def sentence(self) -> str:
+        """Which engine ran, for the last line; empty where none was asked for."""
+        if self.used is None:
+            return ""
+        return " ".join((f"Engine: {self.used.kind} {self.used.version}.", *self.used.notes))
+
+    def stop(self) -> None:
+        """End what was started here."""
+        if self.starting is not None:
+            self.starting.stop()
+
+
+def plan_and_warm(
+    project: Project, wishes: Wishes, talk: Callable[[str], None], engine: str | None
+) -> tuple[Planned, StartingEngine | None]:
+    """Recover, then plan, with Spark starting in the background as soon as there is work."""
+    from autoloader.project.planning import make_plan
+
+    settings = project.specs().settings
+    lazy = _LazyEngine(settings, engine, None, talk)
+    if wishes.resume is not None:
+        wishes = replace(wishes, select=(_ingestion_of(project, wishes.resume),))
+    if project.ledger.exists:
+        recover(_tools(project, lazy, Wanted(engine, None, None, None, talk, None), Events(None, project.clock)), _tables(project))
+    try:
+        planned = make_plan(project.eyes(talk), project.specs(), wishes, found_work=lazy.begin)
+    except BaseException:
+        lazy.stop()
+        raise
+    return planned, lazy.starting
+
+
+def _ingestion_of(project: Project, run_id: str) -> str:
+    run = project.ledger.run(run_id)
+    if run is None:
+        raise SettingsError(f"There is no run {run_id!r}.", fix="See the runs:\n  autoloader runs")
+    return run.ingestion
+
+
+def carry_out(project: Project, planned: Planned, wanted: Wanted) -> Report:
+    """Apply a plan; see `Project.apply`."""
+    started_at = time.monotonic()
+    _may_be_applied(project, planned)
+    settings = project.specs().settings
+    engine = _LazyEngine(settings, wanted.engine, wanted.started, wanted.talk)
+    if not planned.plan.changes:
+        engine.stop()
+        return Report(Done(), time.monotonic() - started_at)
+    if not project.ledger.exists:
+        project.ledger.init()
+    events = Events(wanted.events, project.clock)
+    try:
+        tools = _tools(project, engine, wanted, events)
+        recovered = recover(tools, _tables(project))
+        if any(change.impact.files_to_process and change.blocked is None for change in planned.plan.changes):
+            engine.begin()
+        work = Work(
+            plan=planned.plan,
+            files=planned.table,
+            recipes={name: Recipe.from_data(data) for name, data in planned.specs.items()},
+            budgets=lambda change: _budget(settings, planned, change),
+            lineage_columns=settings.lineage_columns,
+        )
+        events.send("apply_started", plan_id=planned.plan.plan_id)
+        done = apply_plan(tools, work)
+        done.steps[:0] = recovered
+        sentence = engine.sentence()
+        events.send("apply_finished", plan_id=planned.plan.plan_id, exit_code=done.exit_code, **done.counts.as_data())
+    finally:
+        engine.stop()
+        events.close()
+    newer = _newer_files(project, planned) if planned.saved else None
+    return Report(done, time.monotonic() - started_at, sentence, newer)
+
+
+def _may_be_applied(project: Project, planned: Planned) -> None:
+    plan = planned.plan
+    if plan.errored:
+        raise RefusedError("A plan with errors cannot be applied.", fix="Mend what it names, then plan again.")
+    lineage = project.ledger.lineage if project.ledger.exists else None
+    if plan.lineage != lineage:
+        why = (
+            "It was made before there was a state; now there is one."
+            if plan.lineage is None
+            else "It belongs to another state, or the state is gone."
+        )
+        raise PlanStaleError("The plan is stale.", why=why, fix="Plan again:\n  autoloader plan")
+    if plan.expires_at is not None and project.clock() > plan.expires_at:
+        raise PlanStaleError("The plan has expired.", fix="Plan again:\n  autoloader plan")
+    if planned.saved:
+        _specs_unmoved(project, planned)
+
+
+def _specs_unmoved(project: Project, planned: Planned) -> None:
+    from autoloader.spec import spec_digest
+
+    digests = {loaded.spec.name: spec_digest(loaded.spec) for loaded in project.specs().ingestions}
+    touched = {change.ingestion for change in planned.plan.changes if change.blocked is None}
+    for basis in planned.plan.basis:
+        if basis.ingestion in touched and digests.get(basis.ingestion) != basis.spec_digest:
+            raise PlanStaleError(
+                f"The plan for {basis.ingestion} is stale.",
+                why="Its spec was edited since.",
+                fix="Plan again:\n  autoloader plan",
+            )
+
+
+def _tools(project: Project, engine: _LazyEngine, wanted: Wanted, events: Events) -> Tools:
+    return Tools(
+        ledger=project.ledger,
+        lake=project.lake,
+        engine=engine,
+        storage=project.specs().settings.storage,
+        clock=project.clock,
+        holder=f"{getpass.getuser()}@{socket.gethostname()}:{os.getpid()}",
+        events=events,
+        progress=wanted.progress or Silent(),
+        stop=wanted.stop or Stop(),
+        batch_size=_batch_size(os.environ),
+    )
+
+
+def _batch_size(environ: Mapping[str, str]) -> BatchSize:
+    """`AUTOLOADER_BATCH_FILES` and `AUTOLOADER_BATCH_BYTES` make batches smaller or larger."""
+    default = BatchSize()
+    return BatchSize(
+        max_files=int(environ.get("AUTOLOADER_BATCH_FILES", default.max_files)),
+        max_bytes=int(environ.get("AUTOLOADER_BATCH_BYTES", default.max_bytes)),
+    )
+
+
+def _tables(project: Project) -> dict[str, str]:
+    return {row.name: row.table for row in project.ledger.ingestions() if row.table}
+
+
+def _budget(settings: Settings, planned: Planned, change: Change) -> Budget:
+    """Where loading stops: the spec's own limits and the guardrails, whichever comes first."""
+    recipe = Recipe.from_data(planned.specs[change.ingestion])
+    limits, rails = recipe.spec.limits, settings.guardrails
+    compute = recipe.spec.compute
+    profile = settings.compute.get(compute.backfill if change.lane == "backfill" else compute.live)
+    dollars = [amount for amount in (limits.max_usd, rails.max_usd.deny if rails.max_usd else None) if amount is not None]
+    seconds = [limits.max_duration.total_seconds()] if limits.max_duration is not None else []
+    if rails.max_duration is not None and rails.max_duration.deny is not None:
+        seconds.append(float(rails.max_duration.deny))
+    per_hour = profile.usd_per_hour if profile is not None else None
+    per_gb = settings.prices.usd_per_gb
+    return Budget(
+        max_usd=min(dollars, default=None),
+        max_seconds=min(seconds, default=None),
+        usd_per_byte=None if per_gb is None else per_gb / _GB,
+        usd_per_second=None if per_hour is None else per_hour / 3600,
+    )
+
+
+def _newer_files(project: Project, planned: Planned) -> int | None:
+    """Files to load that came after a saved plan; None where storage does not answer."""
+    names = tuple(basis.ingestion for basis in planned.plan.basis)
+    try:
+        now = project.plan(Wishes(select=names))
+    except AutoloaderError:
+        return None
+    return now.plan.totals.files_to_process

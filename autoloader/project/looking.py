@@ -1,0 +1,190 @@
+"""Looking at the world for a plan: the ledger's record, the catalog's tables, the files in storage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from autoloader import schema as schemas
+from autoloader.cost import History
+from autoloader.diff import diff
+from autoloader.matching import (
+    Window,
+    build_window,
+    compile_glob,
+    compile_path_date,
+    default_include,
+    folder_filter,
+    literal_prefixes,
+)
+from autoloader.planner import Asked, Looked, Recorded, State, TableFacts, rules_for
+from autoloader.sources import Source, canonical
+from autoloader.spec import IngestionSpec, Settings
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from autoloader.lake import Lake
+    from autoloader.ledger import IngestionRow, Ledger
+    from autoloader.matching import FolderFilter
+
+_AT_ONCE: Final = 4
+_NEAR_MISSES_FROM: Final = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Eyes:
+    """What looking needs.
+
+    Attributes:
+        project_dir: Where relative source paths start.
+        settings: The project's.
+        ledger: The state; may not exist yet.
+        lake: The catalog.
+        now: The instant of the plan, aware UTC.
+        talk: Told how far it is.
+    """
+
+    project_dir: Path
+    settings: Settings
+    ledger: Ledger
+    lake: Lake
+    now: datetime
+    talk: Callable[[str], None]
+
+
+def recorded_of(ledger: Ledger, row: IngestionRow) -> Recorded:
+    """One recorded ingestion in the planner's form."""
+    counts = {each["state"]: each["files"] for each in ledger.counts(row.name).to_pylist()}
+    return Recorded(
+        name=row.name,
+        spec=row.spec,
+        spec_digest=row.spec_digest,
+        serial=row.serial,
+        table=row.table,
+        table_uuid=row.table_uuid,
+        snapshot_id=(row.extra or {}).get("snapshot_id"),
+        schema=None if row.schema is None else schemas.from_data(row.schema),
+        status=row.status,
+        protect=row.protect,
+        backfill=row.backfill,
+        requests_done=ledger.requests_done(row.name),
+        last_run_at=row.last_run_at,
+        created_at=row.created_at,
+        loaded_files=counts.get("SUCCESS", 0),
+    )
+
+
+def state_of(ledger: Ledger) -> State:
+    """What the ledger has, in the planner's form; empty before there is one."""
+    if not ledger.exists:
+        return State()
+    return State(ledger.lineage, ledger.serial, tuple(recorded_of(ledger, row) for row in ledger.ingestions()))
+
+
+def facts_of(lake: Lake, name: str) -> TableFacts | None:
+    """One table in the planner's form; None where there is no such table."""
+    table = lake.table(name)
+    if table is None:
+        return None
+    return TableFacts(
+        uuid=table.uuid,
+        snapshot_id=table.snapshot_id,
+        schema_id=table.schema_id,
+        schema=table.schema,
+        has_lineage=table.has_lineage,
+        rows=table.rows,
+        size_bytes=table.size_bytes,
+    )
+
+
+def history_of(ledger: Ledger, name: str) -> tuple[History, ...]:
+    """The finished runs of an ingestion, for calibration."""
+    found = []
+    for run in ledger.runs(name):
+        if run.state == "complete" and run.files and run.actual_s:
+            extra = run.extra or {}
+            found.append(
+                History(
+                    files=run.files,
+                    size_bytes=run.size_bytes,
+                    seconds=run.actual_s,
+                    format=extra.get("format"),
+                    profile=extra.get("profile", "default"),
+                    cost_usd=run.actual_usd,
+                    estimated_usd=run.estimated_usd,
+                )
+            )
+    return tuple(found)
+
+
+def look_at_all(
+    eyes: Eyes,
+    specs: Sequence[IngestionSpec],
+    state: State,
+    history: Mapping[str, Sequence[History]],
+    asked: Asked,
+) -> dict[str, Looked]:
+    """Look at the storage of several ingestions side by side; one that cannot be looked at raises."""
+    with ThreadPoolExecutor(min(_AT_ONCE, max(1, len(specs)))) as pool:
+        looks = [
+            pool.submit(look_at, eyes, spec, state.recorded(spec), history.get(spec.name, ()), asked) for spec in specs
+        ]
+        return {spec.name: each.result() for spec, each in zip(specs, looks, strict=True)}
+
+
+def look_at(
+    eyes: Eyes, spec: IngestionSpec, recorded: Recorded | None, history: Sequence[History], asked: Asked
+) -> Looked:
+    """List one source and hold it against the ledger.
+
+    Raises:
+        SourceError: The listing could not be completed.
+    """
+    root = canonical(spec.source.path, eyes.project_dir)
+    globs = [compile_glob(pattern) for pattern in spec.source.include or default_include(spec.source.format)]
+    prefixes = literal_prefixes(globs)
+    source = Source(root, eyes.settings.storage)
+    found = source.list(
+        prefixes, skip=_skip(spec), on_progress=lambda files: eyes.talk(f"Listing {spec.name}: {files:,} files")
+    )
+    known = _known(eyes, spec, recorded)
+    unseen = tuple(problem.path for problem in found.problems if problem.unlisted)
+    rules = rules_for(
+        spec,
+        root=root,
+        now=eyes.now,
+        recorded=recorded,
+        settings=eyes.settings,
+        history=history,
+        asked=asked,
+        unseen=unseen,
+    )
+    files = diff(found.table, known, rules)
+    near: tuple[str, ...] = ()
+    if found.table.num_rows == 0 and prefixes != ("",):
+        near = tuple(source.list(("",)).table.slice(0, _NEAR_MISSES_FROM)["key"].to_pylist())
+    return Looked(
+        files=files,
+        listed=found.table.num_rows,
+        near=near,
+        problems=tuple((problem.path, problem.message) for problem in found.problems),
+    )
+
+
+def _known(eyes: Eyes, spec: IngestionSpec, recorded: Recorded | None) -> pa.Table:
+    name = recorded.name if recorded is not None else spec.name
+    return eyes.ledger.slice(name, now=eyes.now)
+
+
+def _skip(spec: IngestionSpec) -> FolderFilter | None:
+    """Folders that lie wholly before the window; what comes after it is loaded as it arrives."""
+    backfill = spec.backfill
+    if backfill is None or backfill.by != "path" or spec.source.path_date is None or backfill.from_ is None:
+        return None
+    window = build_window(backfill)
+    return folder_filter(compile_path_date(spec.source.path_date), Window(window.from_at, None), backfill.timezone)

@@ -1,0 +1,152 @@
+"""A plan in hand: the value, its files and its specs, with every way to show and keep it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from autoloader.plan import Action, Plan
+from autoloader.planner import WAITING
+from autoloader.render import count_text, plan_fragment, plan_html, plan_markdown, plan_text
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What the person asked of one plan or apply.
+
+    Attributes:
+        select: Names and `tag:T`; empty = all.
+        due: Only ingestions whose schedule is due.
+        refresh: Ingestion to refresh mode.
+        reingest: Ingestion to glob.
+        confirm: Ingestions whose source may be empty or have lost most of its files.
+        refresh_only: Only what moved behind our back.
+        max_usd: Refuse to spend more dollars.
+        offline: Look at neither storage nor tables.
+        resume: A run to finish.
+    """
+
+    select: tuple[str, ...] = ()
+    due: bool = False
+    refresh: Mapping[str, str] = field(default_factory=dict)
+    reingest: Mapping[str, str] = field(default_factory=dict)
+    confirm: tuple[str, ...] = ()
+    refresh_only: bool = False
+    max_usd: Decimal | None = None
+    offline: bool = False
+    resume: str | None = None
+
+    @classmethod
+    def of(cls, *, max_usd: float | None = None, select: tuple[str, ...] = (), **others: Any) -> Self:
+        """Wishes from a command line's values."""
+        dollars = None if max_usd is None else Decimal(str(max_usd))
+        return cls(select=tuple(select), max_usd=dollars, **others)
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """Files with their dispositions, as a table that shows itself in a notebook."""
+
+    table: pa.Table
+
+    def arrow(self) -> pa.Table:
+        """The rows as Arrow, `inventory.DIFF`."""
+        return self.table
+
+    def df(self) -> pd.DataFrame:
+        """The rows as a pandas frame."""
+        return self.table.to_pandas()
+
+    def __len__(self) -> int:
+        return int(self.table.num_rows)
+
+    def _repr_html_(self) -> str:
+        from autoloader.render import table_html
+
+        columns = ["ingestion", "key", "disposition", "reason", "size_bytes", "modified_at"]
+        more = f"<p>{count_text(len(self))} files</p>"
+        return table_html(self.table.slice(0, 50).select(columns).to_pylist(), columns) + more
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A plan with the files and specs that belong to it.
+
+    Attributes:
+        plan: The value.
+        table: Every file's disposition, `inventory.DIFF`.
+        specs: The specs that it was made from, as data, by name.
+        saved: Whether it was read from disk.
+    """
+
+    plan: Plan
+    table: pa.Table
+    specs: Mapping[str, dict[str, Any]]
+    saved: bool = False
+
+    @property
+    def refused(self) -> bool:
+        """Whether a guardrail or a protection stands in the way (exit 3)."""
+        denied = any(not verdict.passed and verdict.level == "deny" for verdict in self.plan.guardrails)
+        blocked = any(c.blocked is not None and c.blocked.by not in WAITING for c in self.plan.changes)
+        return denied or blocked
+
+    def destructive(self) -> list[tuple[str, str]]:
+        """Per ingestion that loses rows or its table: its name and one sentence that says what goes."""
+        found = []
+        for change in self.plan.changes:
+            if change.blocked is not None:
+                continue
+            table = str((change.before or {}).get("table", "its table"))
+            if Action.DROP in change.actions:
+                found.append((change.ingestion, f"Table {table} will be destroyed."))
+            elif Action.REBUILD in change.actions:
+                found.append((change.ingestion, f"Table {table} will be rebuilt: {change.detail}."))
+        return found
+
+    def files(self, name: str | None = None) -> Files:
+        """The files of one ingestion, or of all."""
+        import pyarrow.compute as pc
+
+        return Files(self.table if name is None else self.table.filter(pc.equal(self.table["ingestion"], name)))
+
+    def to_json(self) -> dict[str, Any]:
+        """The plan's JSON, DESIGN section 6."""
+        from autoloader.plan import to_json
+
+        return to_json(self.plan)
+
+    def save(self, target: Path) -> None:
+        """Write the saved plan: a folder, or an archive when the name ends in `.zip`."""
+        from autoloader import savedplan
+
+        savedplan.save(target, self.plan, self.table, self.specs)
+
+    def save_json(self, target: Path) -> None:
+        """Write the JSON alone."""
+        target.write_text(json.dumps(self.to_json(), indent=2, ensure_ascii=False, default=str), encoding="utf-8")
+
+    def text(self, *, length: str = "default", color: bool = False, width: int = 100) -> str:
+        """The plan for a terminal."""
+        return plan_text(self.plan, length=length, files=self.table, color=color, width=width)
+
+    def markdown(self) -> str:
+        """The plan for a pull request."""
+        return plan_markdown(self.plan, files=self.table)
+
+    def html(self) -> str:
+        """The plan as one page."""
+        return plan_html(self.plan, files=self.table)
+
+    def _repr_html_(self) -> str:
+        return plan_fragment(self.plan, files=self.table)
+
+    def __repr__(self) -> str:
+        return self.text(length="summary")

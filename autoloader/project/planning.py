@@ -1,0 +1,185 @@
+"""From specs on disk to a plan in hand: who is asked, what is looked at, and the pure planner in the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from autoloader import __version__
+from autoloader.errors import AutoloaderError, ReadError, SettingsError
+from autoloader.inventory import DIFF
+from autoloader.plan import Diagnostic, Severity
+from autoloader.planner import Asked, Looked, State, TableFacts, build_plan
+from autoloader.project.looking import Eyes, facts_of, history_of, look_at_all, state_of
+from autoloader.project.planned import Planned, Wishes
+from autoloader.project.resolving import Recipe, resolve
+from autoloader.schedule import next_due
+from autoloader.specfiles import LoadedSpec, ProjectSpecs
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from autoloader.spec import IngestionSpec
+
+REFRESH_MODES = ("full", "new-only", "clear-history")
+
+
+def make_plan(
+    eyes: Eyes, specs: ProjectSpecs, wishes: Wishes, *, found_work: Callable[[], None] = lambda: None
+) -> Planned:
+    """Plan a project.
+
+    Args:
+        eyes: How to look.
+        specs: The specs.
+        wishes: What the person asked.
+        found_work: Called once when the first work shows, so that Spark can start while planning goes on.
+
+    Raises:
+        SettingsError: A wish names an ingestion that is not there, or says something impossible.
+        SourceError: A storage could not be listed.
+        LedgerError: The state cannot be read.
+    """
+    state = state_of(eyes.ledger)
+    asked = _asked(specs, state, wishes, eyes)
+    wanted = [
+        loaded for loaded in specs.ingestions if asked.takes(loaded.spec.name) and loaded.spec.name not in asked.not_due
+    ]
+    history = {loaded.spec.name: history_of(eyes.ledger, loaded.spec.name) for loaded in wanted}
+    looked: dict[str, Looked] = {}
+    tables: dict[str, TableFacts | None] = {}
+    if not wishes.offline:
+        tables = _tables(eyes, [loaded.spec for loaded in specs.ingestions], state)
+        looked = look_at_all(eyes, [loaded.spec for loaded in wanted], state, history, asked)
+    if any(_has_work(each.files) for each in looked.values()):
+        found_work()
+    recipes, problems = _recipes(eyes, wanted, looked)
+    plan = build_plan(
+        [loaded.spec for loaded in specs.ingestions],
+        state,
+        looked,
+        now=eyes.now,
+        tool_version=__version__,
+        tables=tables,
+        settings=eyes.settings,
+        schemas={name: recipe.schema for name, recipe in recipes.items() if recipe.schema is not None},
+        history=history,
+        asked=asked,
+        diagnostics=[*specs.diagnostics, *problems],
+    )
+    notes = tuple(note for recipe in recipes.values() for note in recipe.notes)
+    if notes and plan.changes:
+        plan = replace(plan, notes=(*plan.notes, *notes))
+    return Planned(plan, _all_files(looked), {name: recipe.to_data() for name, recipe in recipes.items()})
+
+
+def _asked(specs: ProjectSpecs, state: State, wishes: Wishes, eyes: Eyes) -> Asked:
+    names = {loaded.spec.name for loaded in specs.ingestions}
+    removed = {recorded.name for recorded in state.ingestions} - names
+    for name in (*wishes.refresh, *wishes.reingest, *wishes.confirm):
+        _require(name, names)
+    for name, mode in wishes.refresh.items():
+        if mode not in REFRESH_MODES:
+            raise SettingsError(
+                f"There is no refresh mode {mode!r}.", fix=f"Write --refresh {name}=full, new-only or clear-history."
+            )
+    select = _selected(specs, names | removed, wishes.select) if wishes.select else None
+    return Asked(
+        mode="offline" if wishes.offline else "refresh-only" if wishes.refresh_only else "normal",
+        select=select,
+        by_name=frozenset(word for word in wishes.select if not word.startswith("tag:")),
+        not_due=_not_due(specs, state, eyes) if wishes.due else {},
+        refresh=dict(wishes.refresh),  # type: ignore[arg-type]  # checked above
+        reingest={name: (glob,) for name, glob in wishes.reingest.items()},
+        confirmed=frozenset(wishes.confirm),
+        max_usd=wishes.max_usd,
+    )
+
+
+def _require(name: str, names: set[str]) -> None:
+    if name in names:
+        return
+    import difflib
+
+    near = difflib.get_close_matches(name, sorted(names), 1)
+    raise SettingsError(
+        f"There is no ingestion {name!r}.",
+        fix=f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(sorted(names)) or 'none'}.",
+    )
+
+
+def _selected(specs: ProjectSpecs, names: set[str], words: Sequence[str]) -> frozenset[str]:
+    found: set[str] = set()
+    for word in words:
+        if word.startswith("tag:"):
+            tagged = {loaded.spec.name for loaded in specs.ingestions if word.removeprefix("tag:") in loaded.spec.tags}
+            if not tagged:
+                raise SettingsError(f"No ingestion has the tag {word.removeprefix('tag:')!r}.")
+            found |= tagged
+        else:
+            _require(word, names)
+            found.add(word)
+    return frozenset(found)
+
+
+def _not_due(specs: ProjectSpecs, state: State, eyes: Eyes) -> dict[str, str]:
+    waiting = {}
+    for loaded in specs.ingestions:
+        recorded = state.recorded(loaded.spec)
+        last = recorded.last_run_at if recorded is not None else None
+        due_at = next_due(loaded.spec.schedule, last, eyes.now)
+        if due_at is None or due_at > eyes.now:
+            when = f"due next at {due_at:%Y-%m-%d %H:%M} UTC" if due_at else "never due again"
+            waiting[loaded.spec.name] = f"{loaded.spec.name} is not due: {when}"
+    return waiting
+
+
+def _tables(eyes: Eyes, specs: Sequence[IngestionSpec], state: State) -> dict[str, TableFacts | None]:
+    names = {spec.destination.table for spec in specs} | {r.table for r in state.ingestions if r.table}
+    return {name: facts_of(eyes.lake, name) for name in sorted(names)}
+
+
+def _has_work(files: pa.Table) -> bool:
+    import pyarrow.compute as pc
+
+    from autoloader.inventory import WORK
+
+    found = pc.any(pc.is_in(files["disposition"], value_set=_strings(sorted(WORK)))).as_py()
+    return bool(found)
+
+
+def _strings(values: Sequence[str]) -> pa.Array:
+    import pyarrow as pa
+
+    return pa.array(list(values), pa.string())
+
+
+def _recipes(
+    eyes: Eyes, wanted: Sequence[LoadedSpec], looked: dict[str, Looked]
+) -> tuple[dict[str, Recipe], list[Diagnostic]]:
+    """A recipe per ingestion; one whose sample cannot be read becomes a diagnostic, the others go on."""
+    recipes, problems = {}, []
+    for loaded in wanted:
+        spec = loaded.spec
+        row = eyes.ledger.ingestion(spec.name) or (
+            eyes.ledger.ingestion(spec.previous_name) if spec.previous_name else None
+        )
+        seen = looked.get(spec.name)
+        try:
+            recipes[spec.name] = resolve(eyes, spec, row, seen.files if seen is not None else None)
+        except ReadError as error:
+            recipes[spec.name] = resolve(eyes, spec, row, None)
+            problems.append(_unreadable(loaded, error))
+    return recipes, problems
+
+
+def _unreadable(loaded: LoadedSpec, error: AutoloaderError) -> Diagnostic:
+    detail = "\n".join(part for part in (error.why, error.fix) if part)
+    return Diagnostic(Severity.ERROR, f"{loaded.spec.name}: {error.what}", detail, str(loaded.file), loaded.line)
+
+
+def _all_files(looked: dict[str, Looked]) -> pa.Table:
+    import pyarrow as pa
+
+    return pa.concat_tables([DIFF.empty_table(), *(looked[name].files for name in sorted(looked))])

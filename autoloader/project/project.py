@@ -1,0 +1,308 @@
+"""`Project`: a folder of specs with everything that can be asked of it or done with it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from autoloader.errors import SettingsError
+from autoloader.project.place import Place
+from autoloader.project.planned import Planned, Wishes
+
+if TYPE_CHECKING:
+    from autoloader.apply import Progress, Stop
+    from autoloader.engine import StartingEngine
+    from autoloader.lake import Lake
+    from autoloader.ledger import Ledger
+    from autoloader.project.answer import Answer
+    from autoloader.project.applied import Report
+    from autoloader.project.looking import Eyes
+    from autoloader.project.previewing import Shown
+    from autoloader.specfiles import LoadedSpec, ProjectSpecs
+
+Talk = Callable[[str], None]
+
+
+def _quietly(text: str) -> None:
+    """Talk for nobody."""
+
+
+class Project:
+    """One folder of specs, its state and its tables. Opens nothing before it is needed.
+
+    Example:
+        >>> project = Project("ingestions")  # doctest: +SKIP
+        >>> project.plan()  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        folder: str | Path = "ingestions",
+        *,
+        env: str | None = None,
+        variables: Mapping[str, str] | None = None,
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
+        """Name a project.
+
+        Args:
+            folder: The folder of specs.
+            env: Name of an overlay, `env/<name>.yml` in it.
+            variables: Values for `vars`.
+            environ: The environment; None = the process's own.
+        """
+        self.place = Place.of(folder)
+        self._folder = Path(folder)
+        self._env = env
+        self._variables = dict(variables or {})
+        self._environ = os.environ if environ is None else environ
+
+    def clock(self) -> datetime:
+        """Now, aware UTC. Everything below gets the time from here."""
+        return datetime.now(UTC)
+
+    @cached_property
+    def _specs(self) -> ProjectSpecs:
+        from autoloader import specfiles
+
+        return specfiles.load(self._folder, variables=self._variables, env=self._env, environ=self._environ)
+
+    def specs(self) -> ProjectSpecs:
+        """Specs and settings, read and judged once.
+
+        Raises:
+            SpecErrors: Anything in the folder is wrong; every mistake at once.
+        """
+        return self._specs
+
+    def spec(self, name: str) -> LoadedSpec:
+        """One ingestion.
+
+        Raises:
+            SettingsError: There is none of that name.
+        """
+        found = {loaded.spec.name: loaded for loaded in self.specs().ingestions}
+        if name not in found:
+            import difflib
+
+            near = difflib.get_close_matches(name, sorted(found), 1)
+            hint = f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(sorted(found)) or 'none'}."
+            raise SettingsError(f"There is no ingestion {name!r}.", fix=hint)
+        return found[name]
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """The state. Looking does not make it."""
+        from autoloader.ledger import open_ledger
+
+        return open_ledger(self.place.state_url(self.specs().settings, self._environ))
+
+    @cached_property
+    def lake(self) -> Lake:
+        """The tables."""
+        from autoloader.lake import Lake
+
+        settings = self.specs().settings
+        return Lake(
+            self.place.catalog_properties(settings), settings.storage, project_dir=self.place.project_dir
+        )
+
+    def eyes(self, talk: Talk = _quietly) -> Eyes:
+        """What looking at the world needs."""
+        from autoloader.project.looking import Eyes
+
+        return Eyes(self.place.project_dir, self.specs().settings, self.ledger, self.lake, self.clock(), talk)
+
+    # ------------------------------------------------------------------ plan and apply
+
+    @classmethod
+    def init(cls, folder: Path, **others: Any) -> list[str]:
+        """Make settings, an example and the state; what is there stays.
+
+        Returns:
+            One line per thing, made or found.
+        """
+        from autoloader.project.beginning import begin
+
+        return begin(cls, folder, others)
+
+    def plan(self, wishes: Wishes | None = None, *, talk: Talk = _quietly, **wanted: Any) -> Planned:
+        """Plan: writes nothing and locks nothing.
+
+        Args:
+            wishes: What is wanted of the plan; None = everything as the specs say.
+            talk: Told what is going on.
+            wanted: Wishes by name instead: `select=("flights",)`, `max_usd=10`.
+        """
+        from autoloader.project.planning import make_plan
+
+        return make_plan(self.eyes(talk), self.specs(), wishes or Wishes.of(**wanted))
+
+    def plan_for_apply(self, wishes: Wishes, *, talk: Talk, engine: str | None) -> tuple[Planned, StartingEngine | None]:
+        """Settle what a dead apply left, then plan; Spark starts as soon as there is work for it."""
+        from autoloader.project.applied import plan_and_warm
+
+        return plan_and_warm(self, wishes, talk, engine)
+
+    def apply(
+        self,
+        planned: Planned | None = None,
+        *,
+        engine: str | None = None,
+        events: str | None = None,
+        progress: Progress | None = None,
+        stop: Stop | None = None,
+        talk: Talk = _quietly,
+        started: StartingEngine | None = None,
+    ) -> Report:
+        """Carry out a plan.
+
+        Args:
+            planned: The plan; None = plan now.
+            engine: Which Spark runs the tasks; None = as the settings say.
+            events: File that gets one JSON object per event.
+            progress: Where people see how far it is.
+            stop: Asked to stop at the next safe point?
+            talk: Told what is going on.
+            started: An engine that is starting already.
+
+        Raises:
+            PlanStaleError: The world has moved since the plan.
+            LockBusyError: Somebody else is at it.
+            EngineError: Spark cannot be had.
+        """
+        from autoloader.project.applied import Wanted, carry_out
+
+        if planned is None:
+            planned = self.plan(talk=talk)
+        return carry_out(self, planned, Wanted(engine, events, progress, stop, talk, started))
+
+    @classmethod
+    def from_saved_plan(cls, target: Path, *, folder: str | Path = "ingestions", **others: Any) -> tuple[Project, Planned]:
+        """The project in the working directory, and a plan that was saved for it."""
+        from autoloader import savedplan
+
+        saved = savedplan.load(target)
+        return cls(folder, **others), Planned(saved.plan, saved.files, saved.specs, saved=True)
+
+    def preview(self, name: str, *, files: int = 3, rows: int = 20, file: str | None = None) -> Shown:
+        """The rows that apply would load from a few files, and those that it would reject."""
+        from autoloader.project.previewing import show
+
+        return show(self, name, files=files, rows=rows, file=file)
+
+    # ------------------------------------------------------------------ questions
+
+    def status(self) -> Answer:
+        """Progress of each lane of each ingestion."""
+        from autoloader.project import knowing
+
+        return knowing.status(self)
+
+    def runs(self, *, ingestion: str | None = None, limit: int | None = None) -> Answer:
+        """The history of runs, oldest first."""
+        from autoloader.project import knowing
+
+        return knowing.runs(self, ingestion, limit)
+
+    def show(self, run_id: str) -> Answer:
+        """One run."""
+        from autoloader.project import knowing
+
+        return knowing.show(self, run_id)
+
+    def files(self, name: str, *, state: str | None = None, match: str | None = None) -> Answer:
+        """What is remembered of the files of an ingestion."""
+        from autoloader.project import knowing
+
+        return knowing.files(self, name, state, match)
+
+    def why(self, uri: str) -> Answer:
+        """What becomes of one file, and why."""
+        from autoloader.project import explaining
+
+        return explaining.why(self, uri)
+
+    def cost(self, name: str) -> Answer:
+        """Past estimates against actuals."""
+        from autoloader.project import knowing
+
+        return knowing.cost(self, name)
+
+    def verify(self, name: str) -> Answer:
+        """Ledger against table."""
+        from autoloader.project import verifying
+
+        return verifying.verify(self, name)
+
+    def doctor(self) -> Answer:
+        """Java, Spark, state, catalog and storage, each with its fix."""
+        from autoloader.project import doctoring
+
+        return doctoring.doctor(self)
+
+    # ------------------------------------------------------------------ surgery
+
+    def state_list(self) -> Answer:
+        """The recorded ingestions."""
+        from autoloader.project import surgery
+
+        return surgery.state_list(self)
+
+    def state_show(self, name: str) -> Answer:
+        """All that is recorded of one ingestion."""
+        from autoloader.project import surgery
+
+        return surgery.state_show(self, name)
+
+    def state_rm(self, name: str) -> str:
+        """Forget an ingestion; the table stays."""
+        from autoloader.project import surgery
+
+        return surgery.state_rm(self, name)
+
+    def state_mv(self, old: str, new: str) -> str:
+        """Rename what is recorded."""
+        from autoloader.project import surgery
+
+        return surgery.state_mv(self, old, new)
+
+    def state_adopt(self, name: str) -> str:
+        """Take an existing table as the ingestion's own."""
+        from autoloader.project import surgery
+
+        return surgery.adopt(self, name)
+
+    def rebuild_ledger(self, name: str) -> str:
+        """Remember files again from the table's lineage columns."""
+        from autoloader.project import surgery
+
+        return surgery.rebuild_ledger(self, name)
+
+    def locks(self) -> Answer:
+        """The leases."""
+        from autoloader.project import surgery
+
+        return surgery.locks(self)
+
+    def break_lock(self, lease_id: str, reason: str) -> str:
+        """End a lease."""
+        from autoloader.project import surgery
+
+        return surgery.break_lock(self, lease_id, reason)
+
+    def rollback_effect(self, name: str, run_id: str) -> str:
+        """What a rollback would undo, as a sentence."""
+        from autoloader.project import surgery
+
+        return surgery.rollback_effect(self, name, run_id)
+
+    def rollback(self, name: str, run_id: str) -> str:
+        """Put table and ledger back to the end of a run."""
+        from autoloader.project import surgery
+
+        return surgery.rollback(self, name, run_id)

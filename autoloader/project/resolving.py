@@ -1,0 +1,122 @@
+"""Recipes: which schema, dialect and format an ingestion has, declared, pinned or inferred from a sample."""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from autoloader import schema as schemas
+from autoloader.apply import Recipe
+from autoloader.inventory import WORK
+from autoloader.matching import format_of
+from autoloader.schema import Column, TableSchema
+from autoloader.spec import IngestionSpec, SchemaSpec
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from autoloader.ledger import IngestionRow
+    from autoloader.project.looking import Eyes
+
+SAMPLE_FILES: Final = 5
+SAMPLE_BYTES: Final = 64_000_000
+
+
+def resolve(eyes: Eyes, spec: IngestionSpec, row: IngestionRow | None, files: pa.Table | None) -> Recipe:
+    """The recipe of one ingestion.
+
+    Declared columns win; else the pinned schema holds, widened by what a sample of the new files shows where
+    the contract allows it; else the schema is inferred from that sample. Without a file nothing is resolved.
+
+    Args:
+        eyes: How to look.
+        spec: The ingestion.
+        row: What is recorded of it.
+        files: Its files with their dispositions; None when storage was not looked at.
+
+    Raises:
+        ReadError: No file of the sample can be read as the spec says.
+        SourceError: A file of the sample cannot be fetched.
+    """
+    declared = declared_schema(spec.table_schema)
+    pinned = schemas.from_data(row.schema) if row is not None and row.schema is not None else None
+    dialect = dict(row.dialect) if row is not None and row.dialect is not None else None
+    known_format = spec.source.format or (dialect or {}).get("format")
+    sample = _sample(files)
+    if sample is None or (declared is not None and dialect is not None):
+        return Recipe(spec, known_format, declared or pinned, dialect)
+    if declared is None and pinned is not None and spec.table_schema.new_columns != "add":
+        return Recipe(spec, known_format, pinned, dialect)
+    from autoloader import reader
+
+    with tempfile.TemporaryDirectory(prefix="autoloader-") as folder, ExitStack() as stack:
+        paths = _fetch(eyes, sample, Path(folder), stack)
+        format_ = known_format or format_of(sample["key"][0].as_py())
+        inferred = reader.infer(paths, format_, spec.source.options, partitions=spec.source.partitions)
+    schema = declared or _grown(spec, pinned, inferred.schema)
+    seen = f"schema of {spec.name} inferred from {sample.num_rows} of {files.num_rows if files else 0:,} files"
+    notes = (*inferred.notes, *(() if declared or pinned else (seen,)))
+    return Recipe(spec, inferred.format, schema, dialect or inferred.dialect.to_data(), notes)
+
+
+def declared_schema(spec: SchemaSpec) -> TableSchema | None:
+    """The columns that a spec declares; None where it leaves them to be inferred."""
+    if spec.columns is None:
+        return None
+    return TableSchema(
+        tuple(
+            Column(column.name, schemas.parse_type(column.type), column.from_, column.description)
+            for column in spec.columns
+        )
+    )
+
+
+def _grown(spec: IngestionSpec, pinned: TableSchema | None, inferred: TableSchema) -> TableSchema:
+    """The pinned schema with what the contract lets in of the inferred one."""
+    if pinned is None:
+        return inferred
+    rules = spec.table_schema
+    return schemas.evolve(pinned, inferred.columns, new_columns=rules.new_columns, type_change=rules.type_change)
+
+
+def _sample(files: pa.Table | None) -> pa.Table | None:
+    """First, last, largest and two files in between of those that are to be loaded; None where there is none."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if files is None:
+        return None
+    work = files.filter(pc.is_in(files["disposition"], value_set=pa.array(sorted(WORK))))
+    work = work.filter(pc.greater(work["size_bytes"], 0))
+    total = work.num_rows
+    if total == 0:
+        return None
+    largest = int(pc.index(work["size_bytes"], pc.max(work["size_bytes"])).as_py())
+    picked = dict.fromkeys([0, total - 1, largest, total // 3, 2 * total // 3])
+    return work.take(list(picked)[:SAMPLE_FILES])
+
+
+def _fetch(eyes: Eyes, sample: pa.Table, workdir: Path, stack: ExitStack) -> list[tuple[Path, str]]:
+    from autoloader import sources
+
+    found = []
+    for number, row in enumerate(sample.select(["file_path", "key", "size_bytes", "etag", "version_id"]).to_pylist()):
+        eyes.talk(f"Looking into {row['key']}")
+        at = sample["modified_at"][number]
+        own = workdir / str(number)
+        own.mkdir()
+        path = stack.enter_context(
+            sources.pinned(
+                row["file_path"],
+                size_bytes=row["size_bytes"],
+                modified_at_ns=at.value if at.is_valid else None,
+                etag=row["etag"],
+                version_id=row["version_id"],
+                storage=eyes.settings.storage,
+                workdir=own,
+            )
+        )
+        found.append((path, row["key"]))
+    return found
