@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pyarrow as pa
 
@@ -44,6 +45,19 @@ def _cast(column: pa.Array, kind: pa.DataType) -> pa.Array:
         column = column.storage
     if pa.types.is_fixed_size_binary(kind) or isinstance(kind, pa.BaseExtensionType):
         storage = kind.storage_type if isinstance(kind, pa.BaseExtensionType) else kind
-        stored = pa.array([None if v is None else bytes(v) for v in column.to_pylist()], storage)
+        stored = pa.array([_bytes(v) for v in column.to_pylist()], storage)
         return pa.ExtensionArray.from_storage(kind, stored) if storage is not kind else stored
     return column.cast(kind)
+
+
+def _bytes(value: Any) -> bytes | None:
+    """DuckDB hands UUIDs to Arrow as text."""
+    match value:
+        case None:
+            return None
+        case str():
+            return UUID(value).bytes
+        case UUID():
+            return value.bytes
+        case _:
+            return bytes(value)

@@ -123,7 +123,10 @@ def _truncated(width: int, kind: str, column: str) -> str:
     if found := _DECIMAL.fullmatch(kind):
         step = f"CAST({Decimal(width).scaleb(-int(found[1]))} AS DECIMAL(38, {found[1]}))"
         return f"CAST({_floor_to(column, step)} AS DECIMAL(38, {found[1]}))"
-    return f"CAST({_floor_to(f'CAST({column} AS HUGEINT)', str(width))} AS BIGINT)"
+    bits, sql = (32, "INTEGER") if kind == "int" else (64, "BIGINT")
+    low = _floor_to(f"CAST({column} AS HUGEINT)", str(width))
+    # below the type's least value the other engines wrap around
+    return f"CAST(CASE WHEN {low} < {-(2 ** (bits - 1))} THEN {low} + {2**bits} ELSE {low} END AS {sql})"
 
 
 @dataclass(frozen=True, slots=True)

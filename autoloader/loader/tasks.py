@@ -197,7 +197,7 @@ class _Task:
             share = sizes[file.file.lineage.src_file_id] / total if total > 1 else 1 / len(read.files)
             self._results.append(_file_row(file, self._rows, read.elapsed_s * share))
         if read.rejects.num_rows:
-            self._rejects.append(_of_files(read.rejects, read.files))
+            self._rejects.append(read.rejects)
 
     def _drop(self, read: _Read) -> None:
         self._writer.discard(read.written)
@@ -309,11 +309,3 @@ def _failed(lost: Unreadable) -> dict[str, Any]:
         "bytes_read": 0,
         "seconds": 0.0,
     }
-
-
-def _of_files(rejects: pa.Table, files: Sequence[FileDone]) -> pa.Table:
-    """The rejects of settled files (loaded, or quarantined whole): a retry brings the others' again."""
-    import pyarrow.compute as pc
-
-    settled = [f.file.lineage.src_file_id for f in files if _state(f) != "FAILED"]
-    return rejects.filter(pc.is_in(rejects.column("src_file_id"), pa.array(settled, pa.int64())))

@@ -171,7 +171,7 @@ class TableWriter:
         from autoloader.loader.arrow import write_batches
 
         path = self._folder / f"{self._task}-{uuid.uuid4().hex[:8]}" / f"part-{uuid.uuid4()}.parquet"
-        reader = self._con.execute(source).to_arrow_reader(65_536)
+        reader = self._con.sql(source).to_arrow_reader(65_536)
         try:
             rows = write_batches(reader, self._schema_json, path, self._codec)
         except OSError as error:
