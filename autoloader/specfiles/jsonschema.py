@@ -101,7 +101,7 @@ def _property(hint: Any, info: FieldInfo, path: str | None, definitions: dict[st
     for limit in info.metadata:
         _add_lengths(said, limit)
     if not info.is_required() and said:
-        said = {"anyOf": [said, {"type": "null"}]}
+        said = _any_of(said, {"type": "null"})
     words = {key.path: key.says for key in KEYS}.get(path or "")
     return {**said, "description": words} if words else said
 
@@ -129,14 +129,19 @@ def _annotation(hint: Any, path: str | None, definitions: dict[str, Any]) -> dic
         if "deny" not in hint.model_fields:
             return _model(hint, path, definitions)
         bare = get_type_hints(hint, include_extras=True)["deny"]  # a threshold's bare value denies
-        return {"anyOf": [_model(hint, path, definitions), _annotation(bare, None, definitions)]}
+        return _any_of(_model(hint, path, definitions), _annotation(bare, None, definitions))
     if arguments:  # X | None
         return next(_annotation(part, path, definitions) for part in arguments if part is not NoneType)
     return _or_template({"type": "string"}) if hint is str else {}
 
 
 def _or_template(said: dict[str, Any]) -> dict[str, Any]:
-    return {"anyOf": [dict(said), dict(_TEMPLATE)]}
+    return _any_of(dict(said), dict(_TEMPLATE))
+
+
+def _any_of(*parts: dict[str, Any]) -> dict[str, Any]:
+    nested = ((part["anyOf"] if part.keys() == {"anyOf"} else [part]) for part in parts)
+    return {"anyOf": [one for group in nested for one in group]}
 
 
 def _add_lengths(said: dict[str, Any], limit: Any) -> None:
