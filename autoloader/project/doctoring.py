@@ -1,0 +1,97 @@
+"""`doctor`: Java, Spark, state, catalog and storage; each looked at, each with its fix."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from autoloader.errors import AutoloaderError
+from autoloader.project.answer import Answer
+
+if TYPE_CHECKING:
+    from autoloader.project.project import Project
+
+
+def doctor(project: Project) -> Answer:
+    """Look at everything that an apply needs; nothing is changed, no engine is started."""
+    checks = list(_checks(project))
+    healthy = all(check["ok"] for check in checks)
+    rows = [{**check, "ok": "ok" if check["ok"] else "FAILS"} for check in checks]
+    closing = [f"{check['check']}: {check['fix']}" for check in checks if check["fix"] and not check["ok"]]
+    return Answer({"healthy": healthy, "checks": checks}, rows, ["ok", "check", "found"], closing=closing)
+
+
+def _checks(project: Project) -> Iterator[dict[str, Any]]:
+    specs = _check("specs", lambda: f"{len(project.specs().ingestions)} ingestions in {project.place.folder}")
+    yield specs
+    yield _java()
+    yield _spark()
+    if not specs["ok"]:
+        return
+    yield _check("state", lambda: _state(project))
+    yield _check("catalog", lambda: _catalog(project))
+    for loaded in project.specs().ingestions:
+        yield _check(f"source of {loaded.spec.name}", _source_check(project, loaded.spec.source.path))
+
+
+def _check(name: str, look: Callable[[], str]) -> dict[str, Any]:
+    try:
+        return {"check": name, "ok": True, "found": look(), "fix": None}
+    except AutoloaderError as error:
+        found = " ".join(part for part in (error.what, error.why) if part)
+        return {"check": name, "ok": False, "found": found, "fix": error.fix or None}
+
+
+def _java() -> dict[str, Any]:
+    from autoloader.engine import all_java, find_java
+
+    java = find_java()
+    if java is not None:
+        return {"check": "java", "ok": True, "found": str(java), "fix": None}
+    others = ", ".join(str(each) for each in all_java())
+    return {
+        "check": "java",
+        "ok": True,
+        "found": f"no usable Java 17+ {f'(found: {others}) ' if others else ''}- Sail will run the tasks",
+        "fix": "Install a JDK 17+ for local Spark.",
+    }
+
+
+def _spark() -> dict[str, Any]:
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = []
+    for package in ("pyspark", "pysail"):
+        try:
+            found.append(f"{package} {version(package)}")
+        except PackageNotFoundError:
+            continue
+    fix = None if found else "pip install 'autoloader[spark]'"
+    return {"check": "spark", "ok": bool(found), "found": ", ".join(found) or "neither Spark nor Sail", "fix": fix}
+
+
+def _state(project: Project) -> str:
+    ledger = project.ledger
+    if not ledger.exists:
+        return f"{ledger.label}: not made yet; init or the first apply makes it"
+    return f"{ledger.label}: lineage {ledger.lineage}, serial {ledger.serial}, {len(ledger.ingestions())} ingestions"
+
+
+def _catalog(project: Project) -> str:
+    if project.lake.properties.get("uri", "").startswith("sqlite:///") and not project.ledger.exists:
+        from pathlib import Path
+
+        if not Path(project.lake.properties["uri"].removeprefix("sqlite:///")).exists():
+            return "the embedded catalog: not made yet; the first apply makes it"
+    return project.lake.check()
+
+
+def _source_check(project: Project, path: str) -> Callable[[], str]:
+    def look() -> str:
+        from autoloader.sources import Source, canonical
+
+        root = canonical(path, project.place.project_dir)
+        found = Source(root, project.specs().settings.storage).list()
+        return f"{root}: {found.table.num_rows:,} files"
+
+    return look

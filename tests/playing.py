@@ -1,0 +1,134 @@
+"""A project played through the command line, on local files or on S3, with Spark that is really there."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import textwrap
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a command answered."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+class Store(Protocol):
+    """Where source files lie."""
+
+    @property
+    def root(self) -> str: ...
+    def put(self, key: str, data: bytes | str) -> None: ...
+    def delete(self, key: str) -> None: ...
+
+
+class LocalStore:
+    """Files below a folder; every write gets a modification time of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self._tick = 0
+
+    @property
+    def root(self) -> str:
+        return f"{self.folder}/"
+
+    def put(self, key: str, data: bytes | str) -> None:
+        target = self.folder / key
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(data.encode() if isinstance(data, str) else data)
+        self._tick += 1
+        at = target.stat().st_mtime_ns + self._tick
+        os.utime(target, ns=(at, at))
+
+    def delete(self, key: str) -> None:
+        (self.folder / key).unlink()
+
+
+class S3Store:
+    """Objects below a prefix of a bucket."""
+
+    def __init__(self, client: Any, bucket: str, prefix: str = "in/") -> None:
+        self._client, self._bucket, self._prefix = client, bucket, prefix
+
+    @property
+    def root(self) -> str:
+        return f"s3://{self._bucket}/{self._prefix}"
+
+    def put(self, key: str, data: bytes | str) -> None:
+        body = data.encode() if isinstance(data, str) else data
+        self._client.put_object(Bucket=self._bucket, Key=self._prefix + key, Body=body)
+
+    def delete(self, key: str) -> None:
+        self._client.delete_object(Bucket=self._bucket, Key=self._prefix + key)
+
+
+class Player:
+    """One project in its own folder, which is the working directory."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        (folder / "ingestions").mkdir(parents=True, exist_ok=True)
+
+    def spec(self, text: str, name: str = "specs.yml") -> None:
+        """Write a file of specs."""
+        (self.folder / "ingestions" / name).write_text(textwrap.dedent(text), encoding="utf-8")
+
+    def run(self, *words: str) -> Said:
+        """One command, in this process; Spark that is active here is used and stays."""
+        from autoloader.cli import run
+
+        out, err = io.StringIO(), io.StringIO()
+        with redirect_stdout(out), redirect_stderr(err):
+            code = run(list(words))
+        return Said(code, out.getvalue(), err.getvalue())
+
+    def plan(self, *words: str) -> dict[str, Any]:
+        """A plan as JSON; it must come about."""
+        said = self.run("plan", "--format", "json", *words)
+        assert said.code in (0, 2, 3), said.err + said.out
+        plan: dict[str, Any] = said.json
+        return plan
+
+    def apply(self, *words: str, code: int = 0) -> Said:
+        """Apply without being asked; it must end with that code."""
+        said = self.run("apply", "-y", *words)
+        assert said.code == code, said.err + said.out
+        return said
+
+    def rows(self, table: str) -> list[dict[str, Any]]:
+        """The table's rows without lineage, read by PyIceberg."""
+        found = self.table(table)
+        return found.select([n for n in found.column_names if not n.startswith("_")]).to_pylist()
+
+    def table(self, table: str) -> pa.Table:
+        """The table whole, read by PyIceberg."""
+        from pyiceberg.catalog.sql import SqlCatalog
+
+        catalog = SqlCatalog("lake", uri=f"sqlite:///{self.folder}/.autoloader/catalog.db")
+        try:
+            return catalog.load_table(table).scan().to_arrow()
+        finally:
+            catalog.engine.dispose()
+
+
+def work(plan: dict[str, Any]) -> dict[str, int]:
+    """What a plan would load, by disposition."""
+    kinds = ("new", "changed", "retry", "reingest", "schema", "late")
+    counts = plan["totals"]["impact"] if "impact" in plan["totals"] else plan["totals"]
+    return {k: v for k, v in counts["files_by_disposition"].items() if k in kinds and v}
