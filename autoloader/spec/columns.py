@@ -8,11 +8,11 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, fie
 
 from autoloader import schema
 from autoloader.errors import AutoloaderError
-from autoloader.spec.model import Model, refusal
+from autoloader.spec.model import Model, any_case, refusal
 from autoloader.spec.quantities import BadRowLimit, BadRows, Text, parse_bad_rows
 
 LINEAGE_COLUMNS: Final = ("_src_file_id", "_src_path", "_src_row", "_batch_id", "_ingested_at", "_rescued")
-RESERVED: Final = r"_[Ss][Rr][Cc]_.*|_[Bb]atch_id|_[Ii]ngested_at|_[Rr]escued"
+RESERVED: Final = "|".join([any_case("_src_") + ".*", *(any_case(name) for name in LINEAGE_COLUMNS[3:])])
 
 
 def is_reserved(name: str) -> bool:

@@ -32,6 +32,11 @@ class Model(BaseModel):
         return {key: value for key, value in data.items() if value is not None or key not in known}
 
 
+def any_case(word: str) -> str:
+    """A pattern for a word in upper or lower case; JSON Schema knows no flags."""
+    return "".join(f"[{c.upper()}{c.lower()}]" if c.isalpha() else c for c in word)
+
+
 def refusal(
     what: str, *, fix: str = "", at: Sequence[str | int] = (), up: int = 0, compares: bool = False
 ) -> PydanticCustomError:

@@ -124,6 +124,7 @@ SourcePath = Annotated[
     ),
 ]
 GlobText = Annotated[str, AfterValidator(_glob), WithJsonSchema({"type": "string", "pattern": r"\S"})]
+PathDateText = Annotated[str, WithJsonSchema({"type": "string", "pattern": r"\{Y\}"})]
 Character = Annotated[str, BeforeValidator(_character), Field(max_length=1)]
 Delimiter = Annotated[str, BeforeValidator(_character), Field(min_length=1, max_length=4)]
 
@@ -149,7 +150,7 @@ class Source(Model):
     exclude: tuple[GlobText, ...] = ()
     format: Literal["csv", "json", "parquet", "avro", "orc", "text"] | None = None
     options: CsvOptions = CsvOptions()
-    path_date: str | None = Field(default=None, min_length=1)
+    path_date: PathDateText | None = None
     partitions: dict[ColumnName, SimpleTypeText] = Field(default_factory=dict)
     min_age: Duration = timedelta(0)
     start: Start = "all"

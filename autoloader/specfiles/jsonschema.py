@@ -15,33 +15,42 @@ from pydantic.fields import FieldInfo
 
 from autoloader import schema
 from autoloader.spec import KEYS, NOT_AVAILABLE_YET, IngestionSpec, Model, Settings
+from autoloader.spec.model import any_case
 
 _TEMPLATE: Final = {"type": "string", "pattern": r"\{\{|\{%"}
-
-
-def _any_case(word: str) -> str:
-    return "".join(f"[{c.upper()}{c.lower()}]" for c in word)
-
-
-_WORDS: Final = "|".join(_any_case(word) for word in sorted(schema.PRIMITIVES))
+_WORDS: Final = "|".join(any_case(word) for word in sorted(schema.PRIMITIVES))
 _NUMBER: Final = r"\s*(?:[12]?[0-9]|3[0-8])\s*"
-_SIMPLE: Final = rf"(?:{_WORDS})|{_any_case('decimal')}\s*\({_NUMBER},{_NUMBER}\)"
-_NESTED: Final = rf"(?:{'|'.join(_any_case(word) for word in ('list', 'map', 'struct'))})\s*<.+>"
-_EITHER: Final[dict[str, list[dict[str, Any]]]] = {
+_SIMPLE: Final = rf"(?:{_WORDS})|{any_case('decimal')}\s*\({_NUMBER},{_NUMBER}\)"
+_NESTED: Final = rf"(?:{'|'.join(any_case(word) for word in ('list', 'map', 'struct'))})\s*<.+>"
+
+
+def _has(*keys: str) -> dict[str, Any]:
+    """The condition that keys are there and not null."""
+    filled = {key: {"not": {"type": "null"}} for key in keys}
+    return {"required": list(keys), "properties": filled}
+
+
+_DAYS: Final = {"properties": {"every": {"not": {"pattern": "min|hour|[0-9] ?h$"}}}}
+_BY_PATH: Final = {"anyOf": [{"not": {"required": ["by"]}}, {"properties": {"by": {"enum": ["path", None]}}}]}
+_TOGETHER: Final[dict[str, list[dict[str, Any]]]] = {
     "Backfill": [
-        {
-            "not": {
-                "required": ["until", "through"],
-                "properties": {"until": {"not": {"type": "null"}}, "through": {"not": {"type": "null"}}},
-            }
-        }
+        {"not": _has("until", "through")},
+        {"if": _has("step"), "then": {"allOf": [_has("from"), {"anyOf": [_has("until"), _has("through")]}]}},
+        {"if": _has("every"), "then": _has("step")},
     ],
     "Schedule": [
-        {"anyOf": [{"required": ["cron"]}, {"required": ["every"]}]},
-        {"not": {"required": ["cron", "every"]}},
-        {"if": {"required": ["at"]}, "then": {"required": ["every"]}},
+        {"anyOf": [_has("cron"), _has("every")]},
+        {"not": _has("cron", "every")},
+        {"if": _has("at"), "then": {"allOf": [_has("every"), _DAYS]}},
+    ],
+    "IngestionSpec": [
+        {
+            "if": {**_has("backfill"), "properties": {"backfill": {"type": "object", **_BY_PATH}}},
+            "then": {"properties": {"source": _has("path_date")}},
+        }
     ],
 }
+"""What must hold between the keys of a mapping."""
 
 
 def json_schema() -> dict[str, Any]:
@@ -92,7 +101,7 @@ def _model(model: type[Model], path: str | None, definitions: dict[str, Any]) ->
             "additionalProperties": False,
         }
         definitions[name] |= {"required": required} if required else {}
-        definitions[name] |= {"allOf": _EITHER[name]} if name in _EITHER else {}
+        definitions[name] |= {"allOf": _TOGETHER[name]} if name in _TOGETHER else {}
     return {"$ref": f"#/$defs/{name}"}
 
 

@@ -298,7 +298,6 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("name", "a b", "safe name"),
     ("name", "../x", "safe name"),
     ("name", "-x", "safe name"),
-    ("name", "x\n", "safe name"),
     ("name", "naïve", "safe name"),
     ("name", "a" * 129, "safe name"),
     ("previous_name", "billing", "name that the ingestion has now"),
@@ -372,6 +371,11 @@ def test_a_value_that_means_something_is_accepted(path: str, value: Any) -> None
 def test_a_value_that_means_nothing_is_refused(path: str, value: Any, message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         IngestionSpec.model_validate(with_key(path, value))
+
+
+def test_a_name_with_a_line_feed_is_refused() -> None:
+    with pytest.raises(ValidationError, match="safe name"):
+        IngestionSpec.model_validate(with_key("name", "x\n"))
 
 
 def test_options_that_a_format_does_not_have_are_refused() -> None:
