@@ -35,16 +35,13 @@ _TODO: Final = {
     "data_date": "data_date",
     "disposition": "disposition",
     "replaces": "replaces",
-    "known_etag": "known_etag",
-    "known_size_bytes": "known_size",
-    "known_modified_at": "known_ns",
     "retry_count": "known_retry_count",
 }
 _TYPES: Final = {
-    "modified_at": INT, "known_modified_at": INT, "size_bytes": INT, "replaces": INT, "known_size_bytes": INT,
-    "retry_count": INT, "data_date": pa.date32(),
+    "modified_at": INT, "size_bytes": INT, "replaces": INT, "retry_count": INT, "data_date": pa.date32(),
 }  # fmt: skip
 
+_PLACES: Final = pa.schema([("n", INT)])
 _NONE_OUT: Final = pa.schema([("n", INT), ("reason", TEXT)]).empty_table()
 
 _SAME_NOW: Final = (
@@ -58,16 +55,19 @@ _MOVED: Final = (
     "CASE WHEN f.state = 'PROCESSING' THEN 'another batch holds it'"
     " WHEN t.replaces IS NOT NULL AND f.src_file_id IS DISTINCT FROM t.replaces"
     " THEN 'its rows in the table are of another version than planned'"
-    f" WHEN f.state = 'SUCCESS' AND t.replaces IS NULL AND coalesce({_SAME_NOW}, false)"
+    f" WHEN t.replaces IS NULL AND t.disposition <> 'reingest' AND f.state = 'SUCCESS' AND coalesce({_SAME_NOW}, false)"
     " THEN 'it was loaded since the plan'"
-    " WHEN t.disposition = 'retry' AND t.known_retry_count IS DISTINCT FROM f.retry_count"
-    " THEN 'it was tried since the plan'"
-    " WHEN (t.known_size IS NOT NULL AND t.known_size IS DISTINCT FROM f.file_size)"
-    " OR (t.known_ns IS NOT NULL AND t.known_ns IS DISTINCT FROM f.modified_at_ns)"
-    " OR (t.known_etag IS NOT NULL AND t.known_etag IS DISTINCT FROM f.etag)"
-    " THEN 'another version of it was seen since the plan' END"
+    " WHEN t.replaces IS NULL AND t.disposition IN ('new', 'late', 'retry') AND f.src_file_id IS NOT NULL"
+    " THEN 'another version of it was loaded since the plan'"
+    " WHEN t.disposition = 'retry' AND f.state IN ('FAILED', 'QUARANTINED') AND f.retry_count > t.known_retry_count"
+    f" AND coalesce({_SAME_NOW}, false) THEN 'it was tried since the plan' END"
 )
-"""Why a remembered file may not be claimed as planned; null: it may."""
+"""Why a remembered file may not be claimed as planned; null: it may.
+
+What was seen of it since does not matter, only what would double or lose rows: that somebody is at it, that
+this version is loaded, or that the rows to leave are not the ones that the plan meant. A rebuild loads
+every file again beside the old table: it replaces nothing and is not held against what is loaded.
+"""
 
 
 class Claims(Part):
@@ -106,15 +106,16 @@ class Claims(Part):
             session.stage("todo", _todo(files), key="file_path")
             _hold(session, ingestion)
             _insert_unseen(session, ingestion, batch_id, now)
-            got = _join_unseen(session, ingestion, batch_id)
-            if got:
-                first = take_numbers(self._database, session, got)
-                _number(session, ingestion, batch_id, first)
+            places = session.read(_PLACES, "SELECT n FROM held").sort_by("n")["n"]
+            first = 0
+            if len(places):
+                first = take_numbers(self._database, session, len(places))
+                _keep_versions(session, ingestion, batch_id, first)
                 _take(session, ingestion, batch_id)
                 _insert_batch(session, batch_id, run_id, ingestion, lane, lease, now)
-            numbers = _numbers(session, batch_id)
-            out = _left_out(session, ingestion) if got < files.num_rows else _NONE_OUT
-        claimed = files.take(numbers["n"]).append_column("src_file_id", numbers["src_file_id"])
+            out = _left_out(session, ingestion) if len(places) < files.num_rows else _NONE_OUT
+        numbers = pa.array(range(first, first + len(places)), INT)
+        claimed = files.take(places).append_column("src_file_id", numbers)
         left_out = pa.table({"file_path": files["file_path"].take(out["n"]), "reason": out["reason"]})
         return Claimed(batch_id, claimed, left_out)
 
@@ -280,42 +281,52 @@ def _hold(session: Session, ingestion: str) -> None:
 
 
 def _insert_unseen(session: Session, ingestion: str, batch_id: str, now: datetime) -> None:
+    """Makes a row for every path without one; a path that somebody else inserts meanwhile is theirs."""
+    unseen = session.execute(
+        "INSERT INTO held SELECT t.n, true FROM todo t WHERE NOT EXISTS"
+        " (SELECT 1 FROM processed_file f WHERE f.ingestion = :ingestion AND f.file_path = t.file_path)",
+        ingestion=ingestion,
+    )
     # Sorted, so that two workers that insert the same paths wait for each other in one order.
-    session.execute(
+    made = session.execute(
         "INSERT INTO processed_file (ingestion, file_path, file_size, modified_at, modified_at_ns, etag,"
         " version_id, state, retry_count, batch, data_date, discovered_at, reload)"
         " SELECT :ingestion, t.file_path, t.file_size, t.modified_at, t.modified_at_ns, t.etag, t.version_id,"
-        " 'PROCESSING', 0, :batch, t.data_date, :now, false FROM todo t WHERE NOT EXISTS"
-        " (SELECT 1 FROM processed_file f WHERE f.ingestion = :ingestion AND f.file_path = t.file_path)"
-        " ORDER BY t.file_path ON CONFLICT (ingestion, file_path) DO NOTHING",
+        " 'PROCESSING', 0, :batch, t.data_date, :now, false FROM held h JOIN todo t ON t.n = h.n"
+        " WHERE h.unseen ORDER BY t.file_path ON CONFLICT (ingestion, file_path) DO NOTHING",
         ingestion=ingestion,
         batch=batch_id,
         now=now,
     )
+    if made != unseen:
+        session.execute(
+            "DELETE FROM held WHERE unseen AND n NOT IN (SELECT t.n FROM todo t JOIN processed_file f"
+            " ON f.ingestion = :ingestion AND f.file_path = t.file_path WHERE f.batch = :batch)",
+            ingestion=ingestion,
+            batch=batch_id,
+        )
 
 
-def _join_unseen(session: Session, ingestion: str, batch_id: str) -> int:
-    """Adds the files that this claim inserted to the held ones; says how many are held then."""
-    session.execute(
-        "INSERT INTO held SELECT t.n, true FROM todo t JOIN processed_file f"
-        " ON f.ingestion = :ingestion AND f.file_path = t.file_path WHERE f.batch = :batch"
-        " AND f.state = 'PROCESSING'",
-        ingestion=ingestion,
-        batch=batch_id,
-    )
-    return int(session.query("SELECT count(*) AS n FROM held").column(0)[0].as_py())
-
-
-def _number(session: Session, ingestion: str, batch_id: str, first: int) -> None:
+def _keep_versions(session: Session, ingestion: str, batch_id: str, first: int) -> None:
+    """One row per claimed version, numbered in load order, with what its file was before."""
     prior = ", ".join(f"prior_{name}" for name in KEPT)
-    old = ", ".join(f"CASE WHEN h.unseen THEN NULL ELSE f.{name} END" for name in KEPT)
+    new = "src_file_id, batch, ingestion, file_path, file_size, modified_at_ns, etag, version_id, data_date,"
+    new += " disposition, replaces, state"
+    claimed = (
+        "r.number, :batch, :ingestion, t.file_path, t.file_size, t.modified_at_ns, t.etag, t.version_id,"
+        " t.data_date, t.disposition, t.replaces, 'PROCESSING'"
+    )
+    ranked = "(SELECT n, unseen, :first - 1 + row_number() OVER (ORDER BY n) AS number FROM held) r"
     session.execute(
-        "INSERT INTO batch_file (src_file_id, batch, ingestion, file_path, file_size, modified_at_ns, etag,"
-        f" version_id, data_date, disposition, replaces, state, {prior})"
-        " SELECT :first - 1 + row_number() OVER (ORDER BY t.n), :batch, :ingestion, t.file_path, t.file_size,"
-        " t.modified_at_ns, t.etag, t.version_id, t.data_date, t.disposition, t.replaces, 'PROCESSING',"
-        f" {old} FROM held h JOIN todo t ON t.n = h.n JOIN processed_file f"
-        " ON f.ingestion = :ingestion AND f.file_path = t.file_path ORDER BY t.n",
+        f"INSERT INTO batch_file ({new}) SELECT {claimed} FROM {ranked} JOIN todo t ON t.n = r.n WHERE r.unseen",
+        first=first,
+        batch=batch_id,
+        ingestion=ingestion,
+    )
+    session.execute(
+        f"INSERT INTO batch_file ({new}, {prior}) SELECT {claimed}, {', '.join('f.' + name for name in KEPT)}"
+        f" FROM {ranked} JOIN todo t ON t.n = r.n"
+        " JOIN processed_file f ON f.ingestion = :ingestion AND f.file_path = t.file_path WHERE NOT r.unseen",
         first=first,
         batch=batch_id,
         ingestion=ingestion,
@@ -351,15 +362,6 @@ def _insert_batch(
         token=lease.token,
         now=now,
     )
-
-
-def _numbers(session: Session, batch_id: str) -> pa.Table:
-    return session.read(
-        pa.schema([("n", INT), ("src_file_id", INT)]),
-        "SELECT t.n, b.src_file_id FROM batch_file b JOIN todo t ON t.file_path = b.file_path"
-        " WHERE b.batch = :batch",
-        batch=batch_id,
-    ).sort_by("n")
 
 
 def _left_out(session: Session, ingestion: str) -> pa.Table:

@@ -136,7 +136,7 @@ class Session:
         wait_ms = int(lock_timeout_s * 1000)
         self.query(
             f"SELECT set_config('lock_timeout', '{wait_ms}', true),"
-            " set_config('idle_in_transaction_session_timeout', '60000', true)"
+            " set_config('idle_in_transaction_session_timeout', '60000', true), set_config('jit', 'off', true)"
         )
 
     def commit(self) -> None:
