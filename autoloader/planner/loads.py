@@ -120,7 +120,7 @@ def _detail(case: Case, lane: Lane, groups: Sequence[Group], estimated: Estimate
     gone = [group for group in groups if _leaves(group)]
     if gone:
         rows = _rows(sum(g.replaced_rows or 0 for g in gone))
-        parts.append(f"{_files(sum(g.files for g in gone))} gone from storage ({rows} leave the table)")
+        parts.append(f"{files_text(sum(g.files for g in gone))} gone from storage ({rows} leave the table)")
     sentence = ", ".join(parts)
     oldest = min((g.oldest for g in groups if g.is_work and g.oldest), default=None)
     newest = max((g.newest for g in groups if g.is_work and g.newest), default=None)
@@ -129,11 +129,11 @@ def _detail(case: Case, lane: Lane, groups: Sequence[Group], estimated: Estimate
     if estimated is not None:
         sentence += f", in {estimated.batches:,} batch{'es' * (estimated.batches != 1)}"
     waiting = case.count(Disposition.DEFERRED, lane=lane)
-    return sentence + (f"; {_files(waiting)} wait for a later run" if waiting else "")
+    return sentence + (f"; {files_text(waiting)} must wait for a later run" if waiting else "")
 
 
 def _counted(case: Case, lane: Lane, group: Group) -> str:
-    text = _NOUNS[Disposition(group.disposition)].format(_files(group.files))
+    text = _NOUNS[Disposition(group.disposition)].format(files_text(group.files))
     if group.replaced_files:
         rows = (
             "their old rows leave" if group.replaced_rows is None else f"{_rows(group.replaced_rows)} leave"
@@ -146,7 +146,8 @@ def _counted(case: Case, lane: Lane, group: Group) -> str:
     return text
 
 
-def _files(number: int) -> str:
+def files_text(number: int) -> str:
+    """`1 file`, `2,000 files`."""
     return f"{number:,} file{'s' * (number != 1)}"
 
 

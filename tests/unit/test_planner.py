@@ -1,0 +1,391 @@
+from __future__ import annotations
+
+import dataclasses
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from autoloader.inventory import WORK
+from autoloader.plan import Action, Reason, Severity
+from autoloader.planner import Asked, Looked, State, TableFacts, backfill_progress, build_plan, rules_for, stale
+from autoloader.schema import TableSchema, from_data
+from autoloader.spec import Settings
+from tests.planning import NOW, ROOT, TABLE, file, judge, plan_of, recorded_of, remembered, spec_of
+
+A, B, C = file("a.csv"), file("b.csv"), file("c.csv")
+
+
+def one(plan: Any) -> Any:
+    assert len(plan.changes) == 1, plan.changes
+    return plan.changes[0]
+
+
+def operations(change: Any) -> list[str]:
+    return [operation.operation for operation in change.operations]
+
+
+def test_a_new_ingestion_is_created_and_loaded() -> None:
+    schema = from_data([{"name": "x", "type": "int"}])
+    plan = plan_of([A, B], schemas={"sales": schema})
+    change = one(plan)
+    assert change.actions == (Action.CREATE, Action.LOAD)
+    assert (change.reason, change.lane, change.symbol) == (Reason.NEW_INGESTION, "live", "+")
+    assert operations(change) == ["ingestion_recorded", "table_created", "run_triggered"]
+    assert change.after["schema"] == [{"name": "x", "type": "int"}]
+    assert plan.totals.files_to_process == 2
+    assert plan.applyable and plan.complete and not plan.errored
+
+
+def test_a_plan_after_everything_is_loaded_has_no_changes() -> None:
+    plan = plan_of([A, B], [remembered(A), remembered(B)])
+    assert plan.changes == ()
+    assert plan.totals.files_by_disposition == {"done": 2}
+    assert not plan.applyable and plan.complete
+
+
+def test_a_change_says_what_is_loaded_from_when_and_in_how_many_batches() -> None:
+    change = one(plan_of([A, B, {**C, "etag": "e2"}], [remembered(A), remembered(C)]))
+    assert change.actions == (Action.LOAD,)
+    assert change.detail == "1 file replaced (10 old rows leave), 1 file never seen, of 2024-05-02, in 1 batch"
+    replaced = next(o for o in change.operations if o.operation == "rows_replaced")
+    assert replaced.details["examples"][0] == {
+        "key": "c.csv", "old_etag": "e1", "new_etag": "e2",
+        "old_size_bytes": 100, "new_size_bytes": 100, "rows_out": 10,
+    }  # fmt: skip
+    assert replaced.details["rows"] == 10
+
+
+def test_each_lane_is_a_change_of_its_own_and_every_file_counts_once() -> None:
+    spec = spec_of(
+        source={"path_date": "{Y}-{m}-{d}"},
+        backfill={"from": "2015-01-01", "until": "2018-01-01"},
+    )
+    plan = plan_of([file("2016-01-01.csv"), file("2020-01-01.csv"), file("_x")], (), spec)
+    assert [(c.lane, c.actions) for c in plan.changes] == [
+        ("live", (Action.CREATE, Action.LOAD)), ("backfill", (Action.LOAD,)),
+    ]  # fmt: skip
+    assert [c.impact.files_by_disposition for c in plan.changes] == [{"new": 1, "hidden": 1}, {"new": 1}]
+    assert plan.totals.files_by_disposition == {"new": 2, "hidden": 1}
+
+
+@pytest.mark.parametrize(("status", "by"), [("draft", "draft"), ("paused", "paused")])
+def test_a_draft_and_a_paused_ingestion_are_planned_and_held_back(status: str, by: str) -> None:
+    plan = plan_of([A], (), spec_of(status=status))
+    assert one(plan).blocked.by == by
+    assert not plan.applyable and not plan.complete
+    assert plan.totals.files_to_process == 0
+
+
+def test_a_draft_that_is_named_runs() -> None:
+    asked = Asked(select=frozenset({"sales"}), by_name=frozenset({"sales"}))
+    assert one(plan_of([A], (), spec_of(status="draft"), asked=asked)).blocked is None
+
+
+def test_a_table_of_ours_that_the_state_does_not_remember_is_never_loaded_again_silently() -> None:
+    change = one(plan_of([A], table=TABLE))
+    assert change.actions[0] == Action.ADOPT
+    assert change.blocked.by == "table-exists"
+    assert "rebuild-ledger sales" in change.blocked.message
+
+
+def test_a_foreign_table_has_to_be_adopted() -> None:
+    change = one(plan_of([A], table=dataclasses.replace(TABLE, has_lineage=False)))
+    assert "state adopt sales" in change.blocked.message
+
+
+def test_an_empty_table_that_a_killed_apply_left_is_taken_up() -> None:
+    change = one(plan_of([A], table=TableFacts("u", None, 0, TableSchema(), True)))
+    assert (change.actions, change.blocked) == ((Action.ADOPT, Action.LOAD), None)
+
+
+def test_a_dropped_table_stops_the_load_and_says_how_many_files_it_held() -> None:
+    plan = build_plan(
+        [spec_of()],
+        State("l", 1, (recorded_of(spec_of()),)),
+        {"sales": Looked(judge([A, B], [remembered(A), remembered(B)]), 2)},
+        now=NOW, tool_version="1", tables={"shop.sales": None},
+    )  # fmt: skip
+    change = one(plan)
+    assert (change.blocked.by, change.reason) == ("table-missing", Reason.TABLE_MISSING)
+    assert plan.drift == ("shop.sales was dropped; 2 files are recorded as loaded into it",)
+    assert "--refresh sales=full" in change.blocked.message
+
+
+def test_a_table_that_was_made_anew_behind_our_back_is_not_trusted() -> None:
+    plan = plan_of([A], [remembered(A)], table=dataclasses.replace(TABLE, uuid="other"))
+    assert one(plan).blocked.by == "table-replaced"
+
+
+def test_a_write_by_someone_else_is_drift_and_no_stop() -> None:
+    spec = spec_of()
+    plan = plan_of([A], [remembered(A)], spec, recorded=recorded_of(spec, snapshot_id=10))
+    assert plan.changes == ()
+    assert "snapshot 10 -> 11" in plan.drift[0]
+
+
+def test_a_recorded_ingestion_whose_first_files_arrive_gets_its_table() -> None:
+    spec = spec_of()
+    plan = build_plan(
+        [spec], State("l", 1, (recorded_of(spec, table_uuid=None, last_run_at=None),)),
+        {"sales": Looked(judge([A], (), spec, recorded=recorded_of(spec)), 1)},
+        now=NOW, tool_version="1", tables={},
+    )  # fmt: skip
+    assert one(plan).actions == (Action.CREATE, Action.LOAD)
+
+
+@pytest.mark.parametrize("keys", [{"description": "x"}, {"owner": "a@b"}, {"tags": ["t"]}])
+def test_metadata_edits_are_recorded_and_load_nothing(keys: dict[str, Any]) -> None:
+    old, new = spec_of(), spec_of(**keys)
+    change = one(plan_of([A], [remembered(A)], new, recorded=recorded_of(old)))
+    assert (change.actions, change.reason) == ((Action.UPDATE,), Reason.METADATA_CHANGED)
+    assert change.impact.files_to_process == 0
+
+
+def test_widening_the_scope_updates_and_loads_what_comes_in() -> None:
+    old = spec_of(source={"include": ["a*"]})
+    plan = plan_of([A, B], [remembered(A)], spec_of(source={"include": ["*.csv"]}), recorded=recorded_of(old))
+    assert [c.actions for c in plan.changes] == [(Action.UPDATE,), (Action.LOAD,)]
+
+
+def test_narrowing_the_scope_deletes_nothing_and_says_so() -> None:
+    old, new = spec_of(), spec_of(source={"include": ["a*"]})
+    plan = plan_of([A, B], [remembered(A), remembered(B)], new, recorded=recorded_of(old))
+    assert one(plan).actions == (Action.UPDATE,)
+    assert "1 files out of scope" in plan.notes[0]
+
+
+def test_a_renamed_ingestion_keeps_its_history() -> None:
+    old, new = spec_of(), spec_of(name="sold", previous_name="sales")
+    change = one(plan_of([A], [remembered(A)], new, recorded=recorded_of(old)))
+    assert (change.ingestion, change.reason) == ("sold", Reason.RENAMED)
+    assert operations(change) == ["ingestion_renamed", "spec_recorded"]
+
+
+@pytest.mark.parametrize(
+    ("keys", "action", "blocked"),
+    [({}, Action.FORGET, None), ({"on_remove": "drop"}, Action.DROP, None),
+     ({"on_remove": "drop", "protect": True}, Action.DROP, "protect"), ({"protect": True}, Action.FORGET, None)],
+)  # fmt: skip
+def test_a_spec_that_is_gone_is_forgotten_or_its_table_dropped(keys: Any, action: Action, blocked: str | None) -> None:
+    state = State("l", 1, (recorded_of(spec_of(**keys)),))
+    change = one(build_plan([], state, {}, now=NOW, tool_version="1", tables={"shop.sales": TABLE}))
+    assert change.actions == (action,)
+    assert (change.blocked.by if change.blocked else None) == blocked
+
+
+def test_a_spec_that_was_not_selected_is_not_forgotten() -> None:
+    state = State("l", 1, (recorded_of(spec_of()),))
+    asked = Asked(select=frozenset({"other"}))
+    assert build_plan([], state, {}, now=NOW, tool_version="1", tables={}, asked=asked).changes == ()
+
+
+def test_a_pattern_that_matches_nothing_is_an_error_with_near_misses() -> None:
+    plan = plan_of([file("data/2024/sales.CSV"), file("x.txt")], (), spec_of(source={"include": ["**/*.csv"]}))
+    found = next(d for d in plan.diagnostics if d.severity == Severity.ERROR)
+    assert plan.errored and not plan.applyable
+    assert "**/*.csv" in found.summary
+    assert "data/2024/sales.CSV" in found.detail
+
+
+def test_a_pattern_narrowed_to_nothing_is_an_error_also_when_every_file_is_known() -> None:
+    new = spec_of(source={"include": ["*.parquet"]})
+    assert plan_of([A], [remembered(A)], new, recorded=recorded_of(spec_of())).errored
+
+
+def test_an_empty_source_of_a_new_ingestion_is_a_warning() -> None:
+    plan = plan_of([])
+    assert [d.severity for d in plan.diagnostics] == [Severity.WARNING]
+    assert one(plan).actions == (Action.CREATE,)
+
+
+def test_only_hidden_files_are_no_files_and_no_error() -> None:
+    assert not plan_of([file("_SUCCESS")]).errored
+
+
+def test_a_source_that_is_suddenly_empty_stops() -> None:
+    plan = plan_of([], [remembered(A), remembered(B)])
+    assert one(plan).blocked.by == "source-empty"
+    assert plan_of([], [remembered(A)], asked=Asked(confirmed=frozenset({"sales"}))).changes == ()
+
+
+def test_a_source_that_lost_more_than_half_of_its_files_stops_and_half_does_not() -> None:
+    memory = [remembered(f) for f in (A, B, C)]
+    assert one(plan_of([A], memory)).blocked.by == "source-shrunk"
+    assert plan_of([A, B], memory).changes == ()
+    gone_before = [remembered(A), remembered(B, "MISSING", src_file_id=1), remembered(C, "MISSING", src_file_id=2)]
+    assert plan_of([A], gone_before).changes == ()
+
+
+def test_rows_of_deleted_files_leave_where_the_spec_says_so() -> None:
+    spec = spec_of(source={"on_delete": "delete_rows"})
+    change = one(plan_of([A, B], [remembered(f) for f in (A, B, C)], spec))
+    assert (change.reason, change.lane) == (Reason.FILES_DELETED, "live")
+    assert operations(change) == ["rows_removed"]
+    assert "1 file gone from storage (10 old rows leave the table)" in change.detail
+
+
+@pytest.mark.parametrize(("key", "files"), [("on_change", [{**A, "etag": "e2"}, B]), ("on_delete", [B])])
+def test_fail_means_that_nothing_is_loaded_until_someone_decides(key: str, files: list[Any]) -> None:
+    spec = spec_of(source={key: "fail"})
+    change = one(plan_of(files, [remembered(A), remembered(B)], spec))
+    assert change.blocked.by == key
+
+
+def test_refresh_full_rebuilds_aside_and_swaps() -> None:
+    change = one(plan_of([A, B], [remembered(A)], asked=Asked(refresh={"sales": "full"})))
+    assert change.actions == (Action.REBUILD, Action.LOAD)
+    assert operations(change) == ["branch_created", "processed_files_cleared", "branch_swapped", "run_triggered"]
+    assert change.impact.files_to_process == 2
+    assert change.symbol == "-/+"
+
+
+def test_a_refresh_is_done_once_per_request() -> None:
+    spec = spec_of(refresh={"mode": "full", "request": "r1"})
+    assert "request_recorded" in operations(one(plan_of([A], [remembered(A)], spec)))
+    done = recorded_of(spec, requests_done=frozenset({("refresh", "r1")}))
+    assert plan_of([A], [remembered(A)], spec, recorded=done).changes == ()
+    assert "request_recorded" in operations(one(plan_of([A], (), spec)))
+
+
+def test_refresh_new_only_says_how_much_leaves_the_table() -> None:
+    change = one(plan_of([A], [remembered(A)], asked=Asked(refresh={"sales": "new-only"})))
+    assert change.actions == (Action.REBUILD,)
+    assert "100 rows of 1 files leave the table" in change.detail
+
+
+@pytest.mark.parametrize("mode", ["full", "new-only", "clear-history"])
+def test_a_protected_table_is_not_rebuilt(mode: Any) -> None:
+    plan = plan_of([A], [remembered(A)], spec_of(protect=True), asked=Asked(refresh={"sales": mode}))
+    assert one(plan).blocked.by == "protect"
+
+
+def test_a_protection_that_is_taken_out_of_the_spec_holds_for_the_plan_that_takes_it_out() -> None:
+    asked = Asked(refresh={"sales": "full"})
+    plan = plan_of([A], [remembered(A)], spec_of(), recorded=recorded_of(spec_of(protect=True)), asked=asked)
+    assert [c.blocked.by if c.blocked else None for c in plan.changes] == [None, "protect"]
+
+
+INTS = from_data([{"name": "x", "type": "int"}])
+
+
+@pytest.mark.parametrize(
+    ("wanted", "kind", "blocked"),
+    [("x long", "metadata", None), ("x int, y string", "additive", None), ("x date", "incompatible", "schema")],
+)
+def test_a_schema_change_is_classified(wanted: str, kind: str, blocked: str | None) -> None:
+    columns = [dict(zip(("name", "type"), c.split(), strict=True)) for c in wanted.split(", ")]
+    spec = spec_of()
+    plan = plan_of([A], [remembered(A)], spec, recorded=recorded_of(spec, schema=INTS), schemas={"sales": from_data(columns)})
+    change = one(plan)
+    assert (change.actions, change.after["class"]) == ((Action.SCHEMA,), kind)
+    assert (change.blocked.by if change.blocked else None) == blocked
+
+
+def test_a_guardrail_that_denies_holds_every_load_back() -> None:
+    settings = Settings.model_validate({"guardrails": {"max_files": {"warn": 1, "deny": 2}}})
+    two = plan_of([A, B], settings=settings)
+    assert [(v.level, v.passed) for v in two.guardrails] == [("warn", False), ("deny", True)]
+    assert two.applyable
+    three = plan_of([A, B, C], settings=settings)
+    assert one(three).blocked.by == "max_files"
+    assert not three.applyable and three.totals.files_to_process == 3
+
+
+def test_an_unknown_price_does_not_pass_a_limit_of_dollars() -> None:
+    settings = Settings.model_validate({"prices": {"usd_per_gb": None}})
+    plan = plan_of([A], settings=settings, asked=Asked(max_usd=Decimal(1000)))
+    assert plan.totals.cost_usd is None
+    assert one(plan).blocked.by == "--max-usd"
+    assert plan.guardrails[0].value is None
+
+
+def test_a_plan_without_work_passes_every_guardrail() -> None:
+    settings = Settings.model_validate({"prices": {"usd_per_gb": None}, "guardrails": {"max_usd": 1}})
+    assert plan_of([A], [remembered(A)], settings=settings).guardrails[0].passed
+
+
+def test_deferred_files_make_a_plan_incomplete_but_applicable() -> None:
+    plan = plan_of([A, B], spec=spec_of(limits={"max_files": 1}))
+    assert plan.applyable and not plan.complete
+    assert "1 file must wait for a later run" in one(plan).detail
+    assert "limits.max_files" in plan.notes[0]
+
+
+def test_two_ingestions_of_one_table_are_an_error() -> None:
+    plan = build_plan([spec_of(), spec_of(name="b")], State(), {}, now=NOW, tool_version="1", tables={})
+    assert plan.errored
+
+
+def test_refresh_only_shows_drift_and_plans_nothing() -> None:
+    plan = plan_of([A, B], [remembered(A)], asked=Asked(mode="refresh-only"), table=dataclasses.replace(TABLE, uuid="z"))
+    assert plan.changes == ()
+    assert plan.drift
+
+
+def test_late_files_name_the_dates_that_they_touch() -> None:
+    spec = spec_of(source={"path_date": "{Y}-{m}-{d}"})
+    loaded, late = file("2024-05-10.csv"), file("2011-02-03.csv")
+    change = one(plan_of([loaded, late], [remembered(loaded)], spec))
+    assert change.reason == Reason.LATE_FILES
+    assert "1 file late (dates 2011-02-03)" in change.detail
+
+
+def test_start_now_tells_apply_to_remember_what_it_leaves_out() -> None:
+    change = one(plan_of([A, B], (), spec_of(source={"start": "now"})))
+    assert operations(change) == ["ingestion_recorded", "files_skipped"]
+    assert change.operations[1].details["files"] == 2
+
+
+def test_progress_of_a_backfill_runs_from_waiting_to_complete_and_reopens() -> None:
+    spec = spec_of(
+        source={"path_date": "{Y}-{m}-{d}"},
+        backfill={"from": "2015-01-01", "until": "2017-01-01", "step": "1 year"},
+    )
+    files = [file("2015-02-01.csv"), file("2016-02-01.csv")]
+    window = rules_for(spec, root=ROOT, now=NOW).backfill
+    assert window is not None
+    first = backfill_progress(window, judge(files, (), spec), None, NOW)
+    assert (first["state"], [s["state"] for s in first["slices"]]) == ("running", ["waiting", "waiting"])
+    label = first["slices"][0]["slice"]
+    half = backfill_progress(window, judge(files, [remembered(files[0])], spec), first, NOW, [label])
+    assert (half["finished"], half["started"], half["files_done"], half["files_total"]) == ([label], [label], 1, 2)
+    every = [s["slice"] for s in first["slices"]]
+    done = backfill_progress(window, judge(files, [remembered(f) for f in files], spec), half, NOW, every)
+    assert (done["state"], done["finished"]) == ("complete", every)
+    late = [*files, file("2015-03-01.csv")]
+    again = judge(late, [remembered(f) for f in files], spec, recorded=recorded_of(spec, backfill=done))
+    assert {r["key"]: r["disposition"] for r in again.to_pylist()}["2015-03-01.csv"] == "late"
+    reopened = backfill_progress(window, again, done, NOW)
+    assert (reopened["state"], [s["state"] for s in reopened["slices"]]) == ("running", ["running", "complete"])
+
+
+def test_a_plan_is_stale_when_spec_record_or_table_moved() -> None:
+    spec = spec_of()
+    recorded = recorded_of(spec)
+    state, tables = State("lineage-1", 5, (recorded,)), {"shop.sales": TABLE}
+    plan = plan_of([A, B], [remembered(A)], spec)
+    assert stale(plan, state, tables, [spec], NOW) == ()
+    assert "serial 3 -> 4" in stale(plan, State("lineage-1", 6, (dataclasses.replace(recorded, serial=4),)), tables)[0]
+    assert "edited" in stale(plan, state, tables, [spec_of(description="x")])[0]
+    moved = {"shop.sales": dataclasses.replace(TABLE, snapshot_id=12)}
+    assert "snapshot 11 -> 12" in stale(plan, state, moved)[0]
+    assert stale(plan, State("other", 5, (recorded,)), tables) == ("the plan belongs to another state",)
+
+
+def test_a_plan_made_before_the_state_existed_applies_only_while_it_does_not() -> None:
+    plan = plan_of([A])
+    assert stale(plan, State(), {}) == ()
+    assert stale(plan, State("lineage-1"), {}) != ()
+
+
+def test_every_work_disposition_has_its_words() -> None:
+    from autoloader.planner.loads import _NOUNS
+
+    assert set(_NOUNS) == WORK
+
+
+def test_an_expired_plan_is_stale() -> None:
+    plan = plan_of([A], asked=Asked(expires_in=timedelta(hours=1)))
+    assert stale(plan, State(), {}, now=NOW + timedelta(hours=2)) == ("the plan expired at 2024-06-01 13:00 UTC",)
