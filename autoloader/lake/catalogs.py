@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from autoloader.spec import StorageSettings
 
+_AS_THEY_ARE: Final = (AutoloaderError, AssertionError, AttributeError, LookupError, NameError, TypeError)
 LOCAL_IO: Final = "autoloader.lake.localio.LocalFileIO"
 
 
@@ -93,7 +94,7 @@ def explained(what: str) -> Iterator[None]:
     """Turn the errors of catalogs, stores and their clients into a `LakeError`."""
     try:
         yield
-    except (AutoloaderError, ArithmeticError, AssertionError, AttributeError, LookupError, TypeError):
+    except _AS_THEY_ARE:
         raise  # ours, or a bug that must look like one
     except Exception as error:
         raise explain(what, error) from error

@@ -8,21 +8,32 @@ Imports PyIceberg: loaded by `tables` only.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pyiceberg.io.pyarrow import StatisticsCollector, StatsAggregator, compute_statistics_plan
+from pyiceberg.conversions import to_bytes
+from pyiceberg.io.pyarrow import StatisticsCollector, compute_statistics_plan
 from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
 from pyiceberg.partitioning import PartitionSpec
 from pyiceberg.schema import Schema
 from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.typedef import Record
-from pyiceberg.types import BinaryType, DecimalType, DoubleType, FixedType, FloatType, IcebergType, UUIDType
+from pyiceberg.types import (
+    BinaryType,
+    DecimalType,
+    DoubleType,
+    FixedType,
+    FloatType,
+    IcebergType,
+    PrimitiveType,
+    UUIDType,
+)
 from pyiceberg.utils.decimal import unscaled_to_decimal
+from pyiceberg.utils.truncate import truncate_upper_bound_binary_string, truncate_upper_bound_text_string
 
 from autoloader.errors import CommitConflictError
 
@@ -35,7 +46,9 @@ class DataFiles:
     def __init__(self, metadata: TableMetadata) -> None:
         self._schema: Schema = metadata.schema()
         self._specs: dict[int, PartitionSpec] = metadata.specs()
-        self._plan = compute_statistics_plan(self._schema, metadata.properties)
+        plan = compute_statistics_plan(self._schema, metadata.properties)
+        self._plan = {field_id: _Column(collector) for field_id, collector in plan.items()}
+        self._seen: tuple[Any, tuple[int | None, ...], bool] | None = None
         self._names: dict[int | None, str] = {f.field_id: f.name for f in self._schema.fields}
         self._types: dict[int, tuple[IcebergType, ...]] = {}
 
@@ -43,9 +56,13 @@ class DataFiles:
         """The `DataFile` of one `data_file` row of `loader.RESULT`."""
         spec_id = row["spec_id"] or 0
         footer = pq.read_metadata(pa.BufferReader(row["footer"]))
-        arrow = footer.schema.to_arrow_schema()
-        if not row.get("replaces"):
-            self._check_ids(row["path"], arrow)
+        schema = footer.schema
+        rewritten = bool(row.get("replaces"))  # those keep the names that their columns had
+        if self._seen is None or self._seen[2] != rewritten or not schema.equals(self._seen[0]):
+            arrow = schema.to_arrow_schema()
+            if not rewritten:
+                self._check_ids(row["path"], arrow)
+            self._seen = (schema, tuple(_leaf_ids(arrow)), rewritten)  # mostly the same for a whole batch
         return DataFile.from_args(
             content=DataFileContent.DATA,
             file_path=row["path"],
@@ -56,7 +73,7 @@ class DataFiles:
             spec_id=spec_id,
             equality_ids=None,
             key_metadata=None,
-            **_statistics(footer, arrow, self._plan),
+            **_statistics(footer, self._seen[1], self._plan),
         )
 
     def _check_ids(self, path: str, arrow: pa.Schema) -> None:
@@ -110,44 +127,43 @@ def _plain(value: Any) -> Any:
             return value
 
 
-def _statistics(metadata: pq.FileMetaData, arrow: pa.Schema, plan: Mapping[int, StatisticsCollector]) -> dict[str, Any]:
-    ids = list(_leaf_ids(arrow))
+def _statistics(metadata: pq.FileMetaData, ids: Sequence[int | None], plan: Mapping[int, _Column]) -> dict[str, Any]:
+    """What a manifest says of a file: counts, sizes and bounds per field id. About 1 ms for 25 columns."""
     sizes: dict[int, int] = {}
     values: dict[int, int] = {}
     nulls: dict[int, int] = {}
-    bounds: dict[int, StatsAggregator] = {}
+    bounds: dict[int, tuple[Any, Any]] = {}
     unknown: set[int] = set()
     offsets = []
-    for group in (metadata.row_group(i) for i in range(metadata.num_row_groups)):
-        chunks = [group.column(i) for i in range(group.num_columns)]
-        offsets.append(_offset(chunks[0]))
-        for field_id, chunk in zip(ids, chunks, strict=True):
-            collector = plan.get(field_id) if field_id is not None else None
-            if collector is None or field_id is None:
+    for number in range(metadata.num_row_groups):
+        group = metadata.row_group(number)
+        offsets.append(_offset(group.column(0)))
+        for place, field_id in enumerate(ids):
+            column = plan.get(field_id) if field_id is not None else None
+            if column is None or field_id is None:
                 continue
+            chunk = group.column(place)
+            count = chunk.num_values
             sizes[field_id] = sizes.get(field_id, 0) + chunk.total_compressed_size
-            if str(collector.mode) == "none":
+            if not column.counted:
                 continue
-            values[field_id] = values.get(field_id, 0) + chunk.num_values
+            values[field_id] = values.get(field_id, 0) + count
             found = chunk.statistics
             if found is None or not found.has_null_count:
                 unknown.add(field_id)
                 continue
             nulls[field_id] = nulls.get(field_id, 0) + found.null_count
-            if str(collector.mode) != "counts" and not _widen(bounds, collector, chunk, found):
+            if column.bounded and not _widen(bounds, field_id, column, found, count):
                 unknown.add(field_id)
-    for field_id in unknown:
-        bounds.pop(field_id, None)
-    lower = {i: b for i, a in bounds.items() if (b := a.min_as_bytes()) is not None}
-    upper = {i: b for i, a in bounds.items() if (b := a.max_as_bytes()) is not None}
+    known = [(i, plan[i], low, high) for i, (low, high) in bounds.items() if i not in unknown]
     return {
         "record_count": metadata.num_rows,
         "column_sizes": sizes,
         "value_counts": values,
         "null_value_counts": {i: n for i, n in nulls.items() if i not in unknown or i in bounds},
         "nan_value_counts": {},
-        "lower_bounds": lower,
-        "upper_bounds": upper,
+        "lower_bounds": {i: b for i, c, low, _ in known if (b := c.lower(low)) is not None},
+        "upper_bounds": {i: b for i, c, _, high in known if (b := c.upper(high)) is not None},
         "split_offsets": sorted(offsets),
     }
 
@@ -157,19 +173,50 @@ def _offset(chunk: Any) -> int:
     return int(dictionary if chunk.has_dictionary_page and dictionary < data else data)
 
 
-def _widen(bounds: dict[int, StatsAggregator], collector: StatisticsCollector, chunk: Any, found: Any) -> bool:
+def _widen(bounds: dict[int, tuple[Any, Any]], field_id: int, column: _Column, found: Any, count: int) -> bool:
     """Take a row group's min and max into the file's; False: its values are not known."""
     if not found.has_min_max:
-        return bool(found.null_count >= chunk.num_values)  # only nulls: nothing to take
-    kind, field_id = collector.iceberg_type, collector.field_id
-    if field_id not in bounds:
-        bounds[field_id] = StatsAggregator(kind, found.physical_type, collector.mode.length)
-    low, high = found.min, found.max
-    if isinstance(kind, DecimalType) and found.physical_type != "FIXED_LEN_BYTE_ARRAY":
-        low, high = (unscaled_to_decimal(raw, kind.scale) for raw in (found.min_raw, found.max_raw))
-    bounds[field_id].update_min(low)
-    bounds[field_id].update_max(high)
+        return bool(found.null_count >= count)  # only nulls: nothing to take
+    if column.scale is not None and found.physical_type != "FIXED_LEN_BYTE_ARRAY":
+        low, high = (unscaled_to_decimal(raw, column.scale) for raw in (found.min_raw, found.max_raw))
+    else:
+        low, high = found.min, found.max
+    if field_id in bounds:
+        low, high = min(low, bounds[field_id][0]), max(high, bounds[field_id][1])
+    bounds[field_id] = (low, high)
     return True
+
+
+class _Column:
+    """How one leaf column's statistics are kept, by the table's metrics properties."""
+
+    def __init__(self, collector: StatisticsCollector) -> None:
+        mode = str(collector.mode)
+        self.counted = mode != "none"
+        self.bounded = self.counted and mode != "counts"
+        self.kind: PrimitiveType = collector.iceberg_type
+        self.length: int | None = collector.mode.length
+        self.scale = self.kind.scale if isinstance(self.kind, DecimalType) else None
+
+    def lower(self, value: Any) -> bytes | None:
+        """The lower bound, texts and binaries cut."""
+        if self.length is not None and isinstance(value, str | bytes):
+            value = value[: self.length]
+        return to_bytes(self.kind, value)
+
+    def upper(self, value: Any) -> bytes | None:
+        """The upper bound; cut ones are rounded up, and None where that cannot be."""
+        match value:
+            case str():
+                value = truncate_upper_bound_text_string(value, self.length)
+            case bytes() if isinstance(self.kind, BinaryType):
+                value = truncate_upper_bound_binary_string(value, self.length)
+            case _:
+                pass
+        try:
+            return None if value is None else to_bytes(self.kind, value)
+        except UnicodeEncodeError:  # rounded up into the surrogates
+            return None
 
 
 def _leaf_ids(schema: pa.Schema) -> Iterator[int | None]:
