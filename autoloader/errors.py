@@ -54,7 +54,13 @@ class FileMovedError(SourceError):
 
 
 class ReadError(AutoloaderError):
-    """One file's bytes cannot be read as its ingestion says. The file yields no rows at all."""
+    """One file's bytes cannot be read as its ingestion says. The file yields no rows at all.
+
+    Attributes:
+        quarantine: Trying the same bytes again is pointless: set the file aside at once.
+    """
+
+    quarantine: bool = False
 
 
 class LedgerError(AutoloaderError):

@@ -18,7 +18,9 @@ wrote in a call that raised is to be thrown away. `done.files` says per file wha
 from __future__ import annotations
 
 from autoloader.reader.contract import Dialect, Lineage, ReadContract, SourceFile
-from autoloader.reader.reading import REJECTS, Done, FileDone, Reading, connect, groups, open_reading
+from autoloader.reader.duck import connect
+from autoloader.reader.raw import fingerprint
+from autoloader.reader.reading import REJECTS, Done, FileDone, Reading, groups, open_reading
 
 __all__ = [
     "REJECTS",
@@ -30,6 +32,7 @@ __all__ = [
     "Reading",
     "SourceFile",
     "connect",
+    "fingerprint",
     "groups",
     "open_reading",
 ]

@@ -8,11 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Final, Literal, Self
 
 from autoloader import schema as schemas
+from autoloader.spec.quantities import BadRowLimit, parse_bad_rows
 
+_ONE_PERCENT: Final = BadRowLimit(fraction=Decimal("0.01"))
 Format = Literal["csv", "json", "parquet", "avro", "orc", "text"]
 
 
@@ -74,7 +77,7 @@ class ReadContract:
         type_change: `widen`, `rescue` or `fail`: a column whose type does not fit.
         missing_columns: `null` or `fail`: a column of the schema that a file has not.
         on_bad_row: `quarantine`, `rescue` or `fail`: a row that cannot be read or cast.
-        max_bad_rows: Per file: below 1 a fraction of its rows, else a count. Exactly at it passes.
+        max_bad_rows: Per file, over it the file is quarantined whole. Exactly at it passes.
         partitions: Type (as text) of each `key=value` folder that is a column.
         lineage_columns: Whether `_src_file_id` … `_rescued` are appended.
     """
@@ -86,7 +89,7 @@ class ReadContract:
     type_change: Literal["widen", "rescue", "fail"] = "widen"
     missing_columns: Literal["null", "fail"] = "null"
     on_bad_row: Literal["quarantine", "rescue", "fail"] = "quarantine"
-    max_bad_rows: float = 0.01
+    max_bad_rows: BadRowLimit = _ONE_PERCENT
     partitions: Mapping[str, str] = field(default_factory=dict)
     lineage_columns: bool = True
 
@@ -100,7 +103,7 @@ class ReadContract:
             "type_change": self.type_change,
             "missing_columns": self.missing_columns,
             "on_bad_row": self.on_bad_row,
-            "max_bad_rows": self.max_bad_rows,
+            "max_bad_rows": str(self.max_bad_rows),
             "partitions": dict(self.partitions),
             "lineage_columns": self.lineage_columns,
         }
@@ -110,6 +113,7 @@ class ReadContract:
         """The contract that `to_data` wrote."""
         known = dict(data)
         known["schema"] = schemas.from_data(known["schema"])
+        known["max_bad_rows"] = parse_bad_rows(known.get("max_bad_rows", "1%"))
         known["dialect"] = Dialect.from_data(known.get("dialect") or {})
         return cls(**known)
 

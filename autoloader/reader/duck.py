@@ -76,6 +76,12 @@ def connect(*, threads: int, memory_limit: str, temp_directory: Path) -> duckdb.
     return con
 
 
+def first_row(con: duckdb.DuckDBPyConnection, query: str) -> tuple[Any, ...] | None:
+    """The first row of a query that has one or none; the result is closed."""
+    rows = con.execute(query).fetchall()
+    return rows[0] if rows else None
+
+
 def name(text: str) -> str:
     """An identifier in SQL."""
     return '"' + text.replace('"', '""') + '"'

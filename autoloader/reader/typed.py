@@ -210,10 +210,10 @@ def _struct(value: str, source: Any, fields: tuple[Column, ...], target: Type, d
         else:
             part = f"struct_extract({value}, {_text(found[0])})"
             cells.append((column.name, typed_cell(part, found[1], column.type, depth)))
-    return packed(value, f"{value} IS NOT NULL", cells)
+    return packed(f"{value} IS NOT NULL", cells)
 
 
-def packed(value: str, present: str, cells: list[tuple[str, Cell]]) -> Cell:
+def packed(present: str, cells: list[tuple[str, Cell]]) -> Cell:
     """A struct of named cells, null unless `present`."""
     packs = ", ".join(f"{name(n)} := {c.value}" for n, c in cells)
     typed = f"CASE WHEN {present} THEN struct_pack({packs}) END"

@@ -98,30 +98,22 @@ def _compare(old: tuple[Column, ...], new: tuple[Column, ...], prefix: str) -> l
     for before, after in pairs:
         name = prefix + after.name
         if before is None:
-            changes.append(
-                SchemaChange(ChangeKind.ADD, ChangeClass.ADDITIVE, name, None, str(after.type))
-            )
+            changes.append(SchemaChange(ChangeKind.ADD, ChangeClass.ADDITIVE, name, None, str(after.type)))
             continue
         changes.extend(_column_changes(before, after, name))
     kept = [b.name.casefold() for b, _ in pairs if b is not None]
     if kept != [c.name.casefold() for c in old if c not in dropped]:
         changes.append(SchemaChange(ChangeKind.REORDER, ChangeClass.METADATA, prefix.rstrip(".")))
-    changes.extend(
-        SchemaChange(ChangeKind.DROP, ChangeClass.METADATA, prefix + c.name, str(c.type)) for c in dropped
-    )
+    changes.extend(SchemaChange(ChangeKind.DROP, ChangeClass.METADATA, prefix + c.name, str(c.type)) for c in dropped)
     return changes
 
 
-def _pairs(
-    old: tuple[Column, ...], new: tuple[Column, ...]
-) -> tuple[list[tuple[Column | None, Column]], list[Column]]:
+def _pairs(old: tuple[Column, ...], new: tuple[Column, ...]) -> tuple[list[tuple[Column | None, Column]], list[Column]]:
     left = {c.name.casefold(): c for c in old}
     found = {c.name.casefold(): left.pop(c.name.casefold(), None) for c in new}
     for column in new:
         if found[column.name.casefold()] is None and column.source is not None:
-            renamed = next(
-                (o for o in left.values() if o.file_name.casefold() == column.file_name.casefold()), None
-            )
+            renamed = next((o for o in left.values() if o.file_name.casefold() == column.file_name.casefold()), None)
             if renamed is not None:
                 found[column.name.casefold()] = left.pop(renamed.name.casefold())
     return [(found[c.name.casefold()], c) for c in new], list(left.values())
@@ -134,9 +126,7 @@ def _column_changes(old: Column, new: Column, name: str) -> list[SchemaChange]:
         changes.append(SchemaChange(ChangeKind.RENAME, meta, name, old.name, new.name))
     changes.extend(_type_changes(old.type, new.type, name))
     if old.file_name.casefold() != new.file_name.casefold():
-        changes.append(
-            SchemaChange(ChangeKind.SOURCE, ChangeClass.NEEDS_VALUES, name, old.file_name, new.file_name)
-        )
+        changes.append(SchemaChange(ChangeKind.SOURCE, ChangeClass.NEEDS_VALUES, name, old.file_name, new.file_name))
     if old.description != new.description:
         changes.append(SchemaChange(ChangeKind.DESCRIBE, meta, name, old.description, new.description))
     return changes

@@ -41,7 +41,7 @@ _DEEPEST: Final = 64
 
 
 def parse_type(text: str) -> Type:
-    """The type that a text such as `struct<a: int, \\`b c\\`: list<decimal(10,2)>>` names.
+    """The type that a text such as `map<string, list<decimal(10,2)>>` or `struct<a: int>` names.
 
     Case of the type words does not matter; names keep theirs. `str(type)` is read back as the same type.
 
@@ -157,9 +157,7 @@ def from_data(data: Iterable[Mapping[str, Any]]) -> TableSchema:
     Raises:
         SettingsError: A type is unknown, or two columns have the same name without regard to case.
     """
-    columns = tuple(
-        Column(c["name"], parse_type(c["type"]), c.get("from"), c.get("description")) for c in data
-    )
+    columns = tuple(Column(c["name"], parse_type(c["type"]), c.get("from"), c.get("description")) for c in data)
     seen: dict[str, str] = {}
     for column in columns:
         other = seen.setdefault(column.name.casefold(), column.name)

@@ -1,0 +1,252 @@
+"""CSV and text files as raw columns: by header name, all as text, the dialect given, never sniffed here."""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+
+from autoloader.errors import ReadError
+from autoloader.reader.contract import Dialect
+from autoloader.reader.duck import literal
+from autoloader.reader.plain import check_utf8
+from autoloader.reader.raw import Raw, RawColumn, check_names
+from autoloader.schema import Primitive
+
+_TEXT: Final = Primitive("string")
+_NO_DELIMITER: Final = "\x01"
+_LONGEST_LINE: Final = 1 << 28
+PRE_REJECTS: Final = pa.schema(
+    [("__file", pa.int32()), ("row", pa.int64()), ("raw", pa.string()), ("error", pa.string())]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """Names of a CSV file's columns, and the physical lines before its first record."""
+
+    names: tuple[str, ...]
+    lines: int
+
+
+def read_header(path: Path, dialect: Dialect) -> Header | None:
+    """The header of a plain UTF-8 file; None: the file has no record at all.
+
+    Without a header line the names are `column0`, `column1`, …, as many as the first record has fields.
+
+    Raises:
+        ReadError: The header is not UTF-8, has no end, an empty name among several, or a name twice.
+    """
+    with path.open("r", encoding="utf-8-sig", newline="") as file:
+        try:
+            skipped = list(itertools.islice(file, dialect.skip_rows))
+            lines = _counted(file, dialect.comment)
+            reader = _csv_reader(lines, dialect)
+            names = next((record for record in reader if record), None)
+        except UnicodeDecodeError as error:
+            check_utf8(path)
+            raise _bad_header("it is not UTF-8") from error
+        except csv.Error as error:
+            raise _bad_header(str(error)) from error
+    if names is None:
+        return None
+    if not dialect.header:
+        return Header(tuple(f"column{i}" for i in range(len(names))), len(skipped))
+    if any("\x00" in n for n in names):
+        raise _bad_header("it holds a zero byte: this is no text file")
+    if any(not n.strip() for n in names) and len(names) > 1:
+        names = [n if n.strip() else f"column{i}" for i, n in enumerate(names)]
+    names = [n.strip() for n in names]
+    check_names(names)
+    return Header(tuple(names), len(skipped) + lines.count)
+
+
+def _bad_header(why: str) -> ReadError:
+    return ReadError(
+        "The header line cannot be read.",
+        why=f"{why[:1].upper()}{why[1:]}.",
+        fix="Check source.options (delimiter, quote, encoding, header) against the file.",
+    )
+
+
+class _counted:  # noqa: N801 - an iterator, used like a function
+    """Lines of a file without comments, counting every physical line."""
+
+    def __init__(self, lines: Iterator[str], comment: str) -> None:
+        self._lines = iter(lines)
+        self._comment = comment
+        self.count = 0
+        self.taken: list[str] = []
+
+    def __iter__(self) -> _counted:
+        return self
+
+    def __next__(self) -> str:
+        while True:
+            line = next(self._lines)
+            self.count += 1
+            if not (self._comment and line.startswith(self._comment)):
+                self.taken.append(line)
+                return line
+
+
+def _csv_reader(lines: Iterator[str], dialect: Dialect) -> Any:
+    csv.field_size_limit(_LONGEST_LINE)
+    quote = dialect.quote
+    doubled = not dialect.escape or dialect.escape == quote
+    return csv.reader(
+        lines,
+        delimiter=dialect.delimiter,
+        quotechar=quote or None,
+        quoting=csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE,
+        doublequote=doubled,
+        escapechar=None if doubled else dialect.escape,
+        strict=True,
+    )
+
+
+def open_csv(
+    paths: Sequence[Path],
+    header: Header,
+    dialect: Dialect,
+    *,
+    longest_line: int | None = None,
+    with_ordinals: bool = False,
+) -> Raw:
+    """Files of one header as one relation. Structural faults raise in DuckDB when it is read.
+
+    Args:
+        paths: Plain UTF-8 files.
+        header: Theirs.
+        dialect: Theirs.
+        longest_line: What DuckDB must be able to hold; None: its default, 2 MB.
+        with_ordinals: The file is a copy of `without_ragged`, with the ordinals as its first column.
+    """
+    listed_columns = ["'__row': 'BIGINT'"] if with_ordinals else []
+    listed_columns += [f"'c{i}': 'VARCHAR'" for i in range(len(header.names))]
+    columns = ", ".join(listed_columns)
+    nulls = ", ".join(literal(n) for n in dialect.null_values) or "'\x02'"
+    options = [
+        f"columns={{{columns}}}",
+        "header=false",
+        f"skip={0 if with_ordinals else header.lines}",
+        "auto_detect=false",
+        f"delim={literal(dialect.delimiter)}",
+        f"quote={literal(dialect.quote)}",
+        f"escape={literal(dialect.escape or dialect.quote)}",
+        f"nullstr=[{nulls}]",
+        "allow_quoted_nulls=false",
+        "strict_mode=true",
+    ]
+    if dialect.comment:
+        options.append(f"comment={literal(dialect.comment)}")
+    if longest_line is not None:
+        options.append(f"max_line_size={longest_line}")
+    listed = ", ".join(literal(str(p)) for p in paths)
+    names = ", ".join(f"c{i}" for i in range(len(header.names)))
+    scan = f"read_csv([{listed}], {', '.join(options)})"
+    relation = f"SELECT {names}, __row, CAST(0 AS INTEGER) AS __file FROM {scan}"
+    if not with_ordinals:
+        relation = numbered(f"SELECT {names}, {{file}} FROM {scan}", len(paths))
+    return Raw(
+        relation=relation,
+        columns=tuple(RawColumn(n, f"c{i}", "text", _TEXT) for i, n in enumerate(header.names)),
+    )
+
+
+def numbered(select: str, files: int) -> str:
+    """`select` with `{file}` filled in, and the ordinal of each row: of its file where there is one file."""
+    file = "CAST(0 AS INTEGER) AS __file" if files == 1 else "CAST(file_index AS INTEGER) AS __file"
+    return f"SELECT *, row_number() OVER () - 1 AS __row FROM ({select.replace('{file}', file)})"
+
+
+def open_lines(paths: Sequence[Path], *, longest_line: int | None = None) -> str:
+    """A relation of `line` (never null), `__row` and `__file`: the lines that are not blank."""
+    listed = ", ".join(literal(str(p)) for p in paths)
+    extra = f", max_line_size={longest_line}" if longest_line is not None else ""
+    scan = (
+        f"read_csv([{listed}], columns={{'line': 'VARCHAR'}}, header=false, auto_detect=false,"
+        f" delim='{_NO_DELIMITER}', quote='', escape='', comment='', strict_mode=true{extra})"
+    )
+    return numbered(f"SELECT line, {{file}} FROM {scan} WHERE line IS NOT NULL", len(paths))
+
+
+def longest_line(path: Path) -> int:
+    """An upper bound of the bytes of the longest record that DuckDB must be able to hold."""
+    return min(max(path.stat().st_size + 1024, 1 << 22), _LONGEST_LINE)
+
+
+def open_text(paths: Sequence[Path], *, longest_line: int | None = None) -> Raw:
+    """One column `value`, one row per line; blank lines are empty strings."""
+    listed = ", ".join(literal(str(p)) for p in paths)
+    extra = f", max_line_size={longest_line}" if longest_line is not None else ""
+    scan = (
+        f"read_csv([{listed}], columns={{'c0': 'VARCHAR'}}, header=false, auto_detect=false,"
+        f" delim='{_NO_DELIMITER}', quote='', escape='', comment='', strict_mode=true{extra})"
+    )
+    return Raw(
+        relation=numbered(f"SELECT coalesce(c0, '') AS c0, {{file}} FROM {scan}", len(paths)),
+        columns=(RawColumn("value", "c0", "text", _TEXT),),
+    )
+
+
+def without_ragged(path: Path, header: Header, dialect: Dialect, target: Path) -> pa.Table:
+    """Write a copy of a file's good records, each with its ordinal in front; give the others as rejects.
+
+    The slow way, record by record, for files in which DuckDB has met a structural fault.
+
+    Returns:
+        `PRE_REJECTS`, sorted by row.
+
+    Raises:
+        ReadError: A quote is never closed, or the file is not UTF-8.
+    """
+    width = len(header.names)
+    rejects: list[tuple[int, int, str, str]] = []
+    with (
+        path.open("r", encoding="utf-8-sig", newline="") as source,
+        target.open("w", encoding="utf-8", newline="") as sink,
+    ):
+        for _ in range(header.lines):
+            next(source, None)
+        for row, (fields, raw, error) in enumerate(_records(source, header, dialect)):
+            text = raw.rstrip("\r\n")
+            if not error and len(fields) != width:
+                word = "field" if len(fields) == 1 else "fields"
+                error = f"has {len(fields)} {word}, the header has {width}"
+            if error:
+                rejects.append((0, row, text, error))
+            else:
+                sink.write(f"{row}{dialect.delimiter}{text}\n")
+    columns = [pa.array([r[i] for r in rejects], f.type) for i, f in enumerate(PRE_REJECTS)]
+    return pa.Table.from_arrays(columns, schema=PRE_REJECTS)
+
+
+def _records(source: io.TextIOBase, header: Header, dialect: Dialect) -> Iterator[tuple[list[str], str, str]]:
+    lines = _counted(source, dialect.comment)
+    reader = _csv_reader(lines, dialect)
+    while True:
+        lines.taken.clear()
+        first = header.lines + lines.count + 1
+        try:
+            fields = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            if "unexpected end of data" in str(error):
+                raise ReadError(
+                    f"A quote that opens in line {first} is never closed.",
+                    fix="Upload the whole file again, or check source.options.quote.",
+                ) from error
+            yield [], "".join(lines.taken), str(error)
+            continue
+        except UnicodeDecodeError as error:
+            raise ReadError(f"A byte after line {first} is not UTF-8.", why=str(error)) from error
+        if fields or len(header.names) == 1:
+            yield fields or [""], "".join(lines.taken), ""

@@ -1,0 +1,165 @@
+"""From pinned bytes to a raw relation, one file or several CSV files of one header, and what a failure means."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from autoloader.errors import ReadError
+from autoloader.reader.columnar import avro_as_parquet, open_parquet, orc_as_parquet
+from autoloader.reader.contract import ReadContract, SourceFile
+from autoloader.reader.csvfile import Header, longest_line, open_csv, open_text, read_header, without_ragged
+from autoloader.reader.jsonfile import open_json
+from autoloader.reader.plain import as_utf8, check_utf8, decompressed, format_of_bytes
+from autoloader.reader.raw import Raw
+
+if TYPE_CHECKING:
+    import duckdb
+
+T = TypeVar("T")
+_TEXT_FORMATS: Final = ("csv", "json", "text")
+
+
+class How(Enum):
+    """The ways to open one file, from the quickest to the most patient."""
+
+    PLAIN = "plain"
+    LONG = "long"  # records longer than DuckDB's usual 2 MB
+    CLEAN = "clean"  # a copy without the records that are no records
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """One file, decompressed and in UTF-8 where it is text.
+
+    Attributes:
+        file: Who it is.
+        path: Its plain bytes.
+        header: Of a CSV file; None there: it has no record.
+    """
+
+    file: SourceFile
+    path: Path
+    header: Header | None = None
+
+
+def prepare(file: SourceFile, contract: ReadContract, workdir: Path) -> Prepared:
+    """Make one file readable.
+
+    Raises:
+        ReadError: It is damaged, of another format, or not in its encoding.
+    """
+    path = decompressed(file.path, workdir)
+    form = contract.format
+    if form in _TEXT_FORMATS:
+        other = format_of_bytes(path)
+        if other is not None and path.stat().st_size > 4:
+            raise ReadError(
+                f"The file is {other}, not {form}.",
+                fix="Narrow source.include, or set source.format.",
+            )
+        path = as_utf8(path, contract.dialect.encoding, workdir)
+    elif path.stat().st_size == 0:
+        error = ReadError(f"The file is empty: zero bytes are no {form} file.", fix="Upload it again with its content.")
+        error.quarantine = True
+        raise error
+    match form:
+        case "csv":
+            return Prepared(file, path, read_header(path, contract.dialect))
+        case "avro":
+            return Prepared(file, avro_as_parquet(path, workdir))
+        case "orc":
+            return Prepared(file, orc_as_parquet(path, workdir))
+        case _:
+            return Prepared(file, path)
+
+
+def open_one(
+    con: duckdb.DuckDBPyConnection, prepared: Prepared, contract: ReadContract, how: How, workdir: Path
+) -> Raw:
+    """The raw relation of one prepared file.
+
+    Raises:
+        ReadError: The bytes are not what the contract says.
+        duckdb.Error: A structural fault that another way may get round.
+    """
+    path = prepared.path
+    longest = longest_line(path) if how is How.LONG else None
+    match contract.format:
+        case "csv":
+            return _open_csv(con, prepared, contract, how, workdir)
+        case "json":
+            return open_json(con, path, contract.schema, longest_line=longest)
+        case "text":
+            return open_text([path], longest_line=longest)
+        case _:
+            return open_parquet(con, path)
+
+
+def _open_csv(
+    con: duckdb.DuckDBPyConnection, prepared: Prepared, contract: ReadContract, how: How, workdir: Path
+) -> Raw:
+    del con
+    header, path, dialect = prepared.header, prepared.path, contract.dialect
+    if header is None:
+        return Raw("SELECT 0 AS __row, 0 AS __file WHERE false", ())
+    if how is not How.CLEAN:
+        longest = longest_line(path) if how is How.LONG else None
+        return open_csv([path], header, dialect, longest_line=longest)
+    copy = workdir / f"{path.name}.clean"
+    rejects = without_ragged(path, header, dialect, copy)
+    raw = open_csv([copy], header, dialect, longest_line=longest_line(copy), with_ordinals=True)
+    return Raw(raw.relation, raw.columns, rejects=rejects)
+
+
+def open_many(prepared: Sequence[Prepared], contract: ReadContract) -> Raw:
+    """The raw relation of several CSV files of one header; `__file` is the index in `prepared`."""
+    header = prepared[0].header
+    if header is None:
+        raise ValueError("files without records are not opened together")
+    return open_csv([p.path for p in prepared], header, contract.dialect)
+
+
+def attempt(
+    con: duckdb.DuckDBPyConnection,
+    prepared: Prepared,
+    contract: ReadContract,
+    workdir: Path,
+    use: Callable[[Raw], T],
+) -> T:
+    """Open one file and use it, patiently where the quick way meets a structural fault.
+
+    Raises:
+        ReadError: The file cannot be read in any way.
+    """
+    import duckdb
+
+    ways = [How.PLAIN, How.LONG, How.CLEAN] if contract.format == "csv" else [How.PLAIN, How.LONG]
+    if contract.format not in _TEXT_FORMATS:
+        ways = [How.PLAIN]
+    how = How.PLAIN
+    while True:
+        try:
+            return use(open_one(con, prepared, contract, how, workdir))
+        except (duckdb.DataError, duckdb.InvalidInputException, duckdb.IOException) as error:
+            if isinstance(error, duckdb.IOException) and contract.format in _TEXT_FORMATS:
+                raise
+            how = _next_way(error, how, ways, prepared.path)
+
+
+def _next_way(error: Exception, how: How, ways: Sequence[How], path: Path) -> How:
+    text = str(error).lower()
+    if "unicode" in text or "utf-8" in text or "utf8" in text:
+        check_utf8(path)
+    if "maximum line size" in text and how is How.PLAIN and How.LONG in ways:
+        return How.LONG
+    if how is not How.CLEAN and How.CLEAN in ways and "csv" in text:
+        return How.CLEAN
+    raise ReadError(
+        "The file cannot be read.",
+        why=str(error).partition("\n\n")[0][:600],
+        fix="Check it against source.format and source.options, or upload it again.",
+    ) from error

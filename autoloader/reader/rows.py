@@ -1,0 +1,364 @@
+"""The SELECT statements over one raw relation: a strict one that raises, and one that keeps count of the bad.
+
+Both give the same rows for the same good values, because both come from the same cast table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import unquote
+
+from autoloader.errors import ReadError
+from autoloader.reader.cells import Cell, null_of, text_cell, text_rule
+from autoloader.reader.contract import ReadContract
+from autoloader.reader.duck import duck_type, literal, name
+from autoloader.reader.jsoncells import json_column, json_text, unknown_parts
+from autoloader.reader.raw import Raw, RawColumn
+from autoloader.reader.typed import typed_cell
+from autoloader.schema import Column, Decimal, Primitive, TableSchema, Type, is_promotion
+from autoloader.spec.columns import is_reserved
+
+STRICT_FAILURE: Final = "autoloader: a value does not fit its column"
+_GUARDED_TOGETHER: Final = 24
+_HIVE_NULL: Final = "__HIVE_DEFAULT_PARTITION__"
+LINEAGE: Final = "_src_file_id _src_path _src_row _batch_id _ingested_at _rescued".split()
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One column of the result over the raw relation joined with the files' facts.
+
+    Attributes:
+        column: The table's column.
+        cell: Its value and when it is bad.
+        raw: SQL of what stood in the file, as text.
+        source: The raw column, None: the file has none.
+        rescue_always: A bad value is kept in `_rescued`, whatever `on_bad_row` says.
+    """
+
+    column: Column
+    cell: Cell
+    raw: str
+    source: RawColumn | None
+    rescue_always: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Everything that the statements over one raw relation are made of."""
+
+    raw: Raw
+    contract: ReadContract
+    targets: tuple[Target, ...]
+    leftovers: tuple[tuple[str, str], ...]
+    new_columns: TableSchema
+
+
+def partition_columns(contract: ReadContract) -> tuple[str, ...]:
+    """Names of the folders that give columns, in the order of the contract."""
+    return tuple(contract.partitions)
+
+
+def partition_values(key: str, names: Sequence[str]) -> tuple[str | None, ...]:
+    """The text of each `name=value` folder of a key, unescaped; None: no such folder, or Hive's null."""
+    folders = dict(part.split("=", 1) for part in key.split("/")[:-1] if "=" in part)
+    found = {k.casefold(): unquote(v) for k, v in folders.items()}
+    values = (found.get(n.casefold()) for n in names)
+    return tuple(None if v == _HIVE_NULL else v for v in values)
+
+
+def layout(raw: Raw, contract: ReadContract) -> Layout:
+    """Match the files' columns with the table's.
+
+    Raises:
+        ReadError: `missing_columns: fail`, `new_columns: fail` or `type_change: fail` has struck.
+    """
+    by_name = {c.name.casefold(): c for c in raw.columns}
+    parts = {n.casefold(): i for i, n in enumerate(partition_columns(contract))}
+    targets = []
+    for column in contract.schema.columns:
+        source = by_name.pop(column.file_name.casefold(), None)
+        index = parts.get(column.name.casefold())
+        targets.append(_target(column, source, index, contract))
+    if raw.columns:
+        _check_missing(targets, parts, contract)
+    new = tuple(c for c in by_name.values() if c.name.casefold() not in parts)
+    if new and contract.new_columns == "fail":
+        raise ReadError(
+            f"The file has columns that the table has not: {', '.join(c.name for c in new)}.",
+            why="The contract says new_columns: fail.",
+            fix="Declare them, or set schema.new_columns to add, rescue or ignore.",
+        )
+    return Layout(raw, contract, tuple(targets), _leftovers(new, targets, contract), _addable(new, targets))
+
+
+def _target(column: Column, source: RawColumn | None, part: int | None, contract: ReadContract) -> Target:
+    if part is not None:
+        return _partition_target(column, source, part)
+    if source is None:
+        return Target(column, Cell(null_of(column.type), "false", ""), "NULL", None)
+    cell = _cell(source, column.type)
+    changed = cell.bad != "false" and source.kind != "text" and not fits(source.type, column.type)
+    if changed and contract.type_change == "fail":
+        raise ReadError(
+            f"Column {source.name} is {source.type} in the file and {column.type} in the table.",
+            why="The contract says type_change: fail.",
+            fix="Declare the type that fits both, or set schema.type_change to widen or rescue.",
+        )
+    return Target(column, cell, raw_text(source), source, changed and contract.type_change == "rescue")
+
+
+def _cell(source: RawColumn, kind: Type) -> Cell:
+    if source.kind == "json":
+        return json_column(source, kind)
+    if source.kind == "typed":
+        return typed_cell(source.sql, source.duck, kind)
+    if isinstance(kind, Primitive | Decimal):
+        return text_cell(source.sql, kind)
+    return _json_in_text(source, kind)
+
+
+def _json_in_text(source: RawColumn, kind: Type) -> Cell:
+    """A text field that is to become a list, map or struct: it must be JSON."""
+    value = f"TRY_CAST({source.sql} AS JSON)"
+    cell = json_column(RawColumn(source.name, value, "json", kind, None, source.sql), kind)
+    return Cell(cell.value, f"({source.sql} IS NOT NULL AND ({value} IS NULL OR {cell.bad}))", "is no JSON of the type")
+
+
+def _partition_target(column: Column, source: RawColumn | None, part: int) -> Target:
+    text = f"f.p{part}"
+    if not isinstance(column.type, Primitive | Decimal):
+        raise ReadError(f"A folder cannot give the column {column.name} of type {column.type}.")
+    folder = text_cell(text, column.type)
+    if source is None:
+        return Target(column, Cell(folder.value, folder.bad, folder.error), text, None, True)
+    inside = _cell(source, column.type)
+    differs = f"({inside.value} IS NOT NULL AND {inside.value} IS DISTINCT FROM {folder.value})"
+    bad = f"({differs} OR {inside.bad})"
+    cell = Cell(folder.value, bad, "differs from the value of the folder")
+    return Target(column, cell, raw_text(source), source)
+
+
+def fits(found: Type, target: Type) -> bool:
+    """Whether every value of `found` is one of `target` without a change of the column's type."""
+    return found == target or is_promotion(found, target) or str(target) == "string"
+
+
+def raw_text(source: RawColumn) -> str:
+    """What stands in the file, as text."""
+    if source.kind == "json":
+        shown = json_text(source.sql, source)
+        return f"CASE WHEN json_type({source.sql}) = 'VARCHAR' THEN {source.scalar} ELSE {shown} END"
+    if source.kind == "text":
+        return source.sql
+    if source.duck.id in ("list", "array", "map", "struct"):
+        return f"CAST(to_json({source.sql}) AS VARCHAR)"
+    return f"CAST({source.sql} AS VARCHAR)"
+
+
+def _check_missing(targets: Sequence[Target], parts: dict[str, int], contract: ReadContract) -> None:
+    missing = [t.column for t in targets if t.source is None and t.column.name.casefold() not in parts]
+    if missing and contract.missing_columns == "fail":
+        raise ReadError(
+            f"The file has no column {', '.join(c.file_name for c in missing)}.",
+            why="The contract says missing_columns: fail.",
+            fix="Upload a complete file, or set schema.missing_columns to null.",
+        )
+
+
+def _leftovers(
+    new: Sequence[RawColumn], targets: Sequence[Target], contract: ReadContract
+) -> tuple[tuple[str, str], ...]:
+    """(key in `_rescued`, JSON expression) of what the table has no place for."""
+    if contract.new_columns == "ignore":
+        return ()
+    found = [(c.name, _as_json(c)) for c in new]
+    for target in targets:
+        if target.source is not None and target.source.kind == "json":
+            parts = unknown_parts(target.source, target.column.type)
+            found.extend((path, json_text(sql, target.source)) for path, sql in parts)
+    return tuple(found)
+
+
+def _as_json(column: RawColumn) -> str:
+    """A raw value as JSON text; null where there is none."""
+    if column.kind == "json":
+        return f"CASE WHEN json_type({column.sql}) <> 'NULL' THEN {json_text(column.sql, column)} END"
+    if column.kind == "typed" and column.duck.id == "blob":
+        return f"CAST(to_json(hex({column.sql})) AS VARCHAR)"
+    return f"CASE WHEN {column.sql} IS NOT NULL THEN CAST(to_json({column.sql}) AS VARCHAR) END"
+
+
+def _addable(new: Sequence[RawColumn], targets: Sequence[Target]) -> TableSchema:
+    """New columns that a table can take: those of a known type and of no reserved name."""
+    taken = {t.column.name.casefold() for t in targets}
+    return TableSchema(
+        tuple(
+            Column(c.name, c.type)
+            for c in new
+            if not is_reserved(c.name) and c.duck != "NULL" and c.name.casefold() not in taken
+        )
+    )
+
+
+def _key(text: str) -> str:
+    import json
+
+    return json.dumps(text, ensure_ascii=False) + ":"
+
+
+def has_rescue(made: Layout) -> bool:
+    """Whether a row can have something in `_rescued` though no value is bad."""
+    return bool(made.leftovers) or any(t.rescue_always and t.cell.bad != "false" for t in made.targets)
+
+
+def strict_select(made: Layout, facts: str) -> str:
+    """Typed rows `v0 … vn, __file, __row, __rescued`; raises on the first bad value or row.
+
+    Args:
+        made: The layout.
+        facts: A relation of `__file, p0 … pn`, one row per file of the raw relation.
+    """
+    guards = [f"NOT {r.bad}" for r in made.raw.rows]
+    texts: list[tuple[str, str]] = []
+    values = []
+    for index, target in enumerate(made.targets):
+        kind = target.column.type
+        plain = isinstance(kind, Primitive | Decimal)
+        source = target.source
+        if target.cell.bad == "false" or target.rescue_always:
+            values.append(f"{target.cell.value} AS v{index}")
+        elif source is not None and plain and source.kind in ("text", "json") and "f.p" not in target.cell.value:
+            rule = text_rule(kind)  # type: ignore[arg-type]  # plain
+            text = source.sql if source.kind == "text" else source.scalar
+            texts.append((text, rule.accept or ""))
+            if rule.check:
+                guards.append(f"coalesce({rule.check.format(v=text)}, true)")
+            values.append(f"{rule.convert.format(v=text)} AS v{index}")
+        else:
+            guards.append(f"NOT coalesce({target.cell.bad}, false)")
+            values.append(f"{target.cell.value} AS v{index}")
+    guards.extend(_text_guards(texts))
+    where = ""
+    if guards:
+        where = f" WHERE CASE WHEN {' AND '.join(guards)} THEN true ELSE error({literal(STRICT_FAILURE)}) END"
+    rescued = _rescued_inline(made)
+    listed = ", ".join([*values, "r.__file AS __file", "r.__row AS __row", f"{rescued} AS __rescued"])
+    return f"SELECT {listed} FROM ({made.raw.relation}) AS r{_join(made, facts)}{where}"
+
+
+def _join(made: Layout, facts: str) -> str:
+    if not made.contract.partitions:
+        return ""
+    return f" JOIN ({facts}) AS f ON f.__file = r.__file"
+
+
+def _rescued_inline(made: Layout) -> str:
+    parts = [f"{literal(_key(k))} || {sql}" for k, sql in made.leftovers]
+    for target in made.targets:
+        if target.cell.bad != "false" and target.rescue_always:
+            text = f"{literal(_key(target.column.name))} || CAST(to_json({target.raw}) AS VARCHAR)"
+            parts.append(f"CASE WHEN {target.cell.bad} THEN {text} END")
+    return _object(parts)
+
+
+def _object(parts: Sequence[str]) -> str:
+    if not parts:
+        return "CAST(NULL AS VARCHAR)"
+    return f"nullif('{{' || concat_ws(',', {', '.join(parts)}) || '}}', '{{}}')"
+
+
+def _text_guards(texts: Sequence[tuple[str, str]]) -> list[str]:
+    """One regular expression over many fields of a row: as exact as one per field, and much cheaper."""
+    guards = []
+    ordered = sorted(texts, key=lambda t: t[1])
+    for start in range(0, len(ordered), _GUARDED_TOGETHER):
+        chunk = ordered[start : start + _GUARDED_TOGETHER]
+        pattern = ""
+        for accept in dict.fromkeys(a for _, a in chunk):
+            count = sum(1 for _, a in chunk if a == accept)
+            pattern += f"(?:(?:{accept})?,){{{count}}}"
+        fields = ", ".join(f"{text}, ','" for text, _ in chunk)
+        guards.append(f"regexp_full_match(concat({fields}), {literal(pattern)})")
+    return guards
+
+
+def tolerant_select(made: Layout, facts: str) -> str:
+    """The same columns for every row, and `__bad` (a bad row) and `__rejects` (its faults; null: selected)."""
+    rescue_bad = made.contract.on_bad_row == "rescue"
+    broken = " OR ".join(f"({r.bad})" for r in made.raw.rows) or "false"
+    inner = ["r.*", f"({broken}) AS __broken"]
+    for index, target in enumerate(made.targets):
+        inner.append(f"{target.cell.value} AS v{index}")
+        inner.append(f"coalesce({target.cell.bad}, false) AS b{index}")
+        inner.append(f"{target.raw if target.cell.bad != 'false' else 'NULL'} AS t{index}")
+    counted = [i for i, t in enumerate(made.targets) if t.cell.bad != "false" and not t.rescue_always]
+    any_bad = " OR ".join(["__broken", *(f"b{i}" for i in counted)])
+    values = ", ".join(f"v{i}" for i in range(len(made.targets)))
+    values += ", " if values else ""
+    rejects = f"CASE WHEN {'__broken' if rescue_bad else any_bad} THEN {_faults(made, counted)} END"
+    kept = [i for i, t in enumerate(made.targets) if t.cell.bad != "false" and (rescue_bad or t.rescue_always)]
+    parts = [f"{literal(_key(k))} || {sql}" for k, sql in made.leftovers]
+    for index in kept:
+        key = literal(_key(made.targets[index].column.name))
+        parts.append(f"CASE WHEN b{index} THEN {key} || CAST(to_json(t{index}) AS VARCHAR) END")
+    return (
+        f"SELECT {values}__file, __row, {_object(parts)} AS __rescued, ({any_bad}) AS __bad, {rejects} AS __rejects"
+        f" FROM (SELECT {', '.join(inner)} FROM ({made.raw.relation}) AS r{_join(made, facts)})"
+    )
+
+
+FAULT: Final = 'STRUCT("column" VARCHAR, raw VARCHAR, error VARCHAR)'
+
+
+def _faults(made: Layout, counted: Sequence[int]) -> str:
+    faults = [
+        f'CASE WHEN {rule.bad} THEN struct_pack("column" := CAST(NULL AS VARCHAR), raw := {rule.raw},'
+        f" error := {rule.error}) END"
+        for rule in made.raw.rows
+    ]
+    for index in counted:
+        target = made.targets[index]
+        faults.append(
+            f'CASE WHEN NOT __broken AND b{index} THEN struct_pack("column" := {literal(target.column.name)},'
+            f" raw := t{index}, error := {literal(target.cell.error)}) END"
+        )
+    if not faults:
+        return f"CAST(NULL AS {FAULT}[])"
+    return f"list_filter([{', '.join(faults)}], lambda x: x IS NOT NULL)"
+
+
+def stage_columns(schema: TableSchema) -> str:
+    """Columns of the table that both SELECTs can be put into."""
+    values = [f"v{i} {duck_type(c.type)}" for i, c in enumerate(schema.columns)]
+    fixed = ["__file INTEGER", "__row BIGINT", "__rescued VARCHAR", "__bad BOOLEAN", f"__rejects {FAULT}[]"]
+    return ", ".join([*values, *fixed])
+
+
+def final_select(schema: TableSchema, relation: str, facts: str | None, lineage: dict[str, Any] | None) -> str:
+    """The contract's columns by name, then lineage, over a relation of `v0 … __rescued`.
+
+    Args:
+        schema: The table's data columns.
+        relation: A table, or a SELECT in parentheses.
+        facts: A relation of `__file, src_file_id, src_path, batch_id, ingested_at`; None: `lineage` has them.
+        lineage: SQL of those of the only file; None with `facts` None: no lineage columns.
+    """
+    listed = [f"s.v{i} AS {name(c.name)}" for i, c in enumerate(schema.columns)]
+    join = ""
+    if lineage is None and facts is not None:
+        lineage = {k: f"l.{k}" for k in ("src_file_id", "src_path", "batch_id", "ingested_at")}
+        join = f" JOIN ({facts}) AS l ON l.__file = s.__file"
+    if lineage is not None:
+        sources = [
+            lineage["src_file_id"],
+            lineage["src_path"],
+            "s.__row",
+            lineage["batch_id"],
+            lineage["ingested_at"],
+            "s.__rescued",
+        ]
+        listed += [f"{sql} AS {column}" for sql, column in zip(sources, LINEAGE, strict=True)]
+    return f"SELECT {', '.join(listed) or 's.__row AS __row'} FROM {relation} AS s{join}"
