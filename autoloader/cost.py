@@ -1,4 +1,4 @@
-"""What a load would cost and how long it would take: a low, an expected and a high figure, and how it is known.
+"""What a load would cost and how long it would take: low, expected, high, and how that is known.
 
 Pure arithmetic on counts and bytes. A price that is not known is None and is never counted as nothing; what
 stands in the basis says which parts are priced.
@@ -28,10 +28,10 @@ BYTES_PER_SECOND: Final = {
     "orc": 60e6,
     "text": 80e6,
 }
-"""Stored bytes per second on `DEFAULT_CORES`. CSV: 78-85 MB/s measured for 748 MB of TPC-H lineitem on two cores
-(DuckDB in the task, the task writes), less a quarter for fetching; the others are set beside it by ratio."""
+"""Stored bytes per second on `DEFAULT_CORES`. CSV: 78-85 MB/s measured for 748 MB of TPC-H lineitem on two
+cores (DuckDB in the task, the task writes), less a quarter for fetching; the others are guesses beside it."""
 SECONDS_PER_FILE: Final = 0.002
-"""5,000 CSV files of 200 rows: 2.1 s measured on local disk; storage over a network adds as much again and more."""
+"""5,000 CSV files of 200 rows: 2.1 s measured on local disk; storage over a network takes several times that."""
 SECONDS_PER_BATCH: Final = 0.5
 SECONDS_TO_START: Final = 5.0
 DEFAULT_CORES: Final = 2

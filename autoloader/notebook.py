@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 def load_ipython_extension(shell: InteractiveShell) -> None:
     """Register `%autoloader`; called by `%load_ext autoloader`."""
-    shell.register_magic_function(autoloader_magic, "line", "autoloader")
+    register: Any = shell.register_magic_function
+    register(autoloader_magic, "line", "autoloader")
 
 
 def autoloader_magic(line: str) -> Any:
@@ -42,10 +43,11 @@ class CellProgress:
     """Progress of an apply in one output cell, through `display_id`."""
 
     def __init__(self) -> None:
-        from IPython.display import HTML, display
+        from IPython import display
 
-        self._html = HTML
-        self._handle = display(HTML(""), display_id=True)
+        shown: Any = display
+        self._html = shown.HTML
+        self._handle = shown.display(shown.HTML(""), display_id=True)
         self._label = ""
         self._files = self._bytes = 0
 

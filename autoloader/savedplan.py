@@ -1,8 +1,8 @@
 """A plan kept on disk: a folder, or an archive when the name ends in `.zip`.
 
-Holds `plan.json` (the document of `plan`), `files.parquet` (every file's disposition), `specs.json` (the specs it
-was made from, as data) and `prices.json`. No credential is in any of them: specs cannot hold one, and storage
-settings stay out. Written whole or not at all.
+Holds `plan.json` (the document of `plan`), `files.parquet` (every file's disposition), `specs.json` (the
+specs it was made from, as data) and `prices.json`. No credential is in any of them: specs cannot hold one,
+and storage settings stay out. Written whole or not at all.
 """
 
 from __future__ import annotations
@@ -51,7 +51,11 @@ class SavedPlan:
 
 
 def save(
-    target: Path, plan: Plan, files: pa.Table, specs: Mapping[str, Mapping[str, Any]], prices: Prices | None = None
+    target: Path,
+    plan: Plan,
+    files: pa.Table,
+    specs: Mapping[str, Mapping[str, Any]],
+    prices: Prices | None = None,
 ) -> None:
     """Write a plan; one that is there under the same name is replaced.
 
@@ -168,7 +172,9 @@ def _content(source: Path) -> dict[str, bytes]:
         with zipfile.ZipFile(source) as archive:
             return {name: archive.read(name) for name in names if name in archive.namelist()}
     except FileNotFoundError:
-        raise SettingsError(f"There is no saved plan at {source}.", fix="Save one:\n  autoloader plan --out FILE") from None
+        raise SettingsError(
+            f"There is no saved plan at {source}.", fix="Save one:\n  autoloader plan --out FILE"
+        ) from None
     except (OSError, zipfile.BadZipFile) as error:
         raise SettingsError(f"{source} is not a saved plan.", why=str(error)) from error
 

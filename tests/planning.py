@@ -25,7 +25,9 @@ def spec_of(**keys: Any) -> IngestionSpec:
     return IngestionSpec.model_validate({**base, **keys})
 
 
-def file(key: str, *, size: int = 100, etag: str | None = "e1", age: timedelta = timedelta(days=30), **more: Any) -> dict[str, Any]:
+def file(
+    key: str, *, size: int = 100, etag: str | None = "e1", age: timedelta = timedelta(days=30), **more: Any
+) -> dict[str, Any]:
     """One row of a listing."""
     row = {"key": key, "size_bytes": size, "etag": etag, "modified_at": NOW - age, "version_id": None}
     return {"file_path": ROOT + key, **row, **more}

@@ -117,7 +117,9 @@ def _apply_to(tools: Tools, work: Work, name: str, mine: list[Change], done: Don
         if change.blocked is None:
             ready.append(change)
             continue
-        done.steps.append(Step(name, "blocked", "skipped", 0.0, {"by": change.blocked.by, "why": change.blocked.message}))
+        done.steps.append(
+            Step(name, "blocked", "skipped", 0.0, {"by": change.blocked.by, "why": change.blocked.message})
+        )
         if change.blocked.by not in WAITING:
             done.exit_code = max(done.exit_code, REFUSED)
     if not ready:
@@ -146,13 +148,15 @@ def _begin(tools: Tools, work: Work, name: str, ready: list[Change]) -> Ingestio
     if recorded is None and recipe is not None and recipe.spec.previous_name is not None:
         before = tools.ledger.ingestion(recipe.spec.previous_name)
         if before is not None and any(Action.UPDATE in change.actions for change in ready):
-            check_fresh(tools, work.plan.plan_id, basis, before, tools.lake.table(before.table or ""))
+            check_fresh(work.plan.plan_id, basis, before, tools.lake.table(before.table or ""))
             tools.ledger.rename(before.name, name, now=tools.clock(), actor=tools.holder)
             recorded = tools.ledger.ingestion(name)
-            basis = Basis(name, recorded.serial if recorded else 0, "", basis.snapshot_id, basis.schema_id, basis.table_uuid)
+            basis = Basis(
+                name, recorded.serial if recorded else 0, "", basis.snapshot_id, basis.schema_id, basis.table_uuid
+            )
     table_name = recorded.table if recorded and recorded.table else (recipe.spec.destination.table if recipe else None)
     table = tools.lake.table(table_name) if table_name else None
-    check_fresh(tools, work.plan.plan_id, basis, recorded, table)
+    check_fresh(work.plan.plan_id, basis, recorded, table)
     if recipe is None:
         return None
     serial = recorded.serial if recorded is not None else 0
@@ -228,9 +232,13 @@ def _load(tools: Tools, work: Work, change: Change, lease: Lease, done: Done) ->
     try:
         loaded = _load_files(tools, work, change, run_id, files, lease, budget)
     except BaseException as error:
-        state = "incomplete" if isinstance(error, KeyboardInterrupt | AutoloaderError) else "failed"
+        resumable = isinstance(error, KeyboardInterrupt | AutoloaderError)
         tools.ledger.finish_run(
-            run_id, state, now=tools.clock(), actual_s=time.monotonic() - started, error=str(error) or type(error).__name__
+            run_id,
+            "incomplete" if resumable else "failed",
+            now=tools.clock(),
+            actual_s=time.monotonic() - started,
+            error=str(error) or type(error).__name__,
         )
         raise
     elapsed_s = time.monotonic() - started

@@ -32,9 +32,7 @@ def create(tools: Tools, recipe: Recipe, row: IngestionRow, *, lineage_columns: 
             lineage_columns=lineage_columns,
         )
     uuid = table.uuid if table is not None else None
-    return tools.ledger.put_ingestion(
-        row_of(recipe, row, table_uuid=uuid), now=tools.clock(), actor=tools.holder
-    )
+    return tools.ledger.put_ingestion(row_of(recipe, row, table_uuid=uuid), now=tools.clock(), actor=tools.holder)
 
 
 def update(tools: Tools, recipe: Recipe, row: IngestionRow) -> IngestionRow:
@@ -82,9 +80,7 @@ def adopt(tools: Tools, recipe: Recipe, row: IngestionRow) -> IngestionRow:
     if table is None:
         raise LakeError(f"There is no table {recipe.spec.destination.table} to adopt.", fix="Plan again.")
     pinned = replace(recipe, schema=recipe.schema or table.schema)
-    return tools.ledger.put_ingestion(
-        row_of(pinned, row, table_uuid=table.uuid), now=tools.clock(), actor=tools.holder
-    )
+    return tools.ledger.put_ingestion(row_of(pinned, row, table_uuid=table.uuid), now=tools.clock(), actor=tools.holder)
 
 
 def forget(tools: Tools, name: str) -> int:

@@ -98,9 +98,7 @@ def _stop_reason(tools: Tools, budget: Budget, counts: Counts, elapsed_s: float)
 
 
 def _load_batch(tools: Tools, target: Target, part: pa.Table, lease: Lease) -> Loaded:
-    claimed = tools.ledger.claim(
-        target.run_id, target.ingestion, target.lane, part, lease, now=tools.clock()
-    )
+    claimed = tools.ledger.claim(target.run_id, target.ingestion, target.lane, part, lease, now=tools.clock())
     counts = Counts(batches=1, left_out=claimed.left_out.num_rows)
     problems = [(row["file_path"], row["reason"]) for row in claimed.left_out.slice(0, 20).to_pylist()]
     if claimed.files.num_rows == 0:
@@ -218,7 +216,10 @@ def _value_counts(column: pa.ChunkedArray) -> tuple[list[str], list[int]]:
 
 def _failed(outcome: pa.Table) -> list[tuple[str, str]]:
     bad = outcome.filter(pc.not_equal(outcome["state"], FileState.SUCCESS.value)).slice(0, 20)
-    return [(row["file_path"], row["error"] or row["state"]) for row in bad.select(["file_path", "error", "state"]).to_pylist()]
+    return [
+        (row["file_path"], row["error"] or row["state"])
+        for row in bad.select(["file_path", "error", "state"]).to_pylist()
+    ]
 
 
 def _bytes(files: pa.Table) -> int:

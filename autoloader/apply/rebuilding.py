@@ -31,34 +31,27 @@ def rebuild_aside(tools: Tools, target: Target, files: pa.Table, lease: Lease, b
     Raises:
         IncompleteError: It was stopped or a file failed; the old table stays.
     """
-    assert target.branch is not None
+    branch = target.branch or f"refresh-{target.run_id}"
     served = tools.lake.table(target.table)
-    tools.lake.remove_branch(target.table, target.branch)
-    tools.lake.start_branch(target.table, target.branch)
+    tools.lake.remove_branch(target.table, branch)
+    tools.lake.start_branch(target.table, branch)
     loaded = load_lane(tools, target, files, lease, budget)
     failed = loaded.counts.failed + loaded.counts.quarantined + loaded.counts.moved + loaded.counts.left_out
     if loaded.stopped is not None or failed:
-        _give_up(tools, target, loaded, lease)
+        tools.lake.remove_branch(target.table, branch)
+        for batch in loaded.pending:
+            tools.ledger.release(batch.batch_id, lease=lease, now=tools.clock())
         raise IncompleteError(
             f"{target.table} was not rebuilt; the old table is served as before.",
             why=loaded.stopped or f"{failed} files could not be loaded, such as {_first(loaded)}",
             fix="Plan and apply the refresh again.",
         )
-    snapshot_id = tools.lake.swap(
-        target.table, target.branch, expected_snapshot_id=served.snapshot_id if served else None
-    )
+    snapshot_id = tools.lake.swap(target.table, branch, expected_snapshot_id=served.snapshot_id if served else None)
     for batch in loaded.pending:
         tools.ledger.record(
             batch.batch_id, batch.outcome, snapshot_id, lease=lease, now=tools.clock(), max_attempts=target.max_attempts
         )
     return loaded
-
-
-def _give_up(tools: Tools, target: Target, loaded: Loaded, lease: Lease) -> None:
-    assert target.branch is not None
-    tools.lake.remove_branch(target.table, target.branch)
-    for batch in loaded.pending:
-        tools.ledger.release(batch.batch_id, lease=lease, now=tools.clock())
 
 
 def _first(loaded: Loaded) -> str:

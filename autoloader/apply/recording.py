@@ -57,9 +57,7 @@ def begin(tools: Tools, plan_id: str, recipe: Recipe, before: IngestionRow | Non
     """
     extra = {**((before.extra if before else None) or {}), "applying": {"plan_id": plan_id, "done": False}}
     row = row_of(recipe, None, extra=extra) if before is None else replace(before, extra=extra)
-    return tools.ledger.put_ingestion(
-        row, now=tools.clock(), expected_serial=serial, actor=tools.holder
-    )
+    return tools.ledger.put_ingestion(row, now=tools.clock(), expected_serial=serial, actor=tools.holder)
 
 
 def finish(tools: Tools, name: str, plan_id: str, **changes: Any) -> None:

@@ -39,9 +39,7 @@ def _settle(tools: Tools, batch: BatchRow, table: str) -> Step:
     try:
         snapshot_id = _revoke(tools, table, batch.batch_id)
         if snapshot_id is not None and batch.results is not None:
-            tools.ledger.record(
-                batch.batch_id, from_blob(batch.results), snapshot_id, lease=lease, now=tools.clock()
-            )
+            tools.ledger.record(batch.batch_id, from_blob(batch.results), snapshot_id, lease=lease, now=tools.clock())
             operation = "batch_recorded"
         else:
             tools.lake.sweep(table, batch.batch_id)

@@ -9,8 +9,8 @@ import pyarrow as pa
 
 from autoloader import loader
 from autoloader.apply.batching import spread_over_tasks
-from autoloader.apply.target import Target
 from autoloader.apply.blobs import to_blob
+from autoloader.apply.target import Target
 from autoloader.apply.tools import Tools
 from autoloader.lake import Commit, HeldFile
 
@@ -38,9 +38,7 @@ class Removal:
         return cls((), loader.RESULT.empty_table())
 
 
-def remove_rows(
-    tools: Tools, table: str, branch: str | None, batch_id: str, src_file_ids: pa.Array
-) -> Removal:
+def remove_rows(tools: Tools, table: str, branch: str | None, batch_id: str, src_file_ids: pa.Array) -> Removal:
     """Prepare the removal of all rows of some source file versions.
 
     A data file that holds nothing else leaves as it is; the others are written anew, in Spark.
@@ -61,9 +59,7 @@ def remove_rows(
         job = loader.RewriteJob(
             batch_id=batch_id, main=tools.lake.write_format(table, branch=branch), storage=tools.storage
         )
-        rewritten = engine.map(
-            _rewrite_tasks(partial, engine.parallelism), loader.rewrite_files(job), loader.RESULT
-        )
+        rewritten = engine.map(_rewrite_tasks(partial, engine.parallelism), loader.rewrite_files(job), loader.RESULT)
     return Removal(tuple(found.path for found in held), rewritten, rows)
 
 

@@ -70,7 +70,7 @@ class Events:
     """One JSON object per event, appended to a file as it happens (NDJSON)."""
 
     def __init__(self, path: str | None, clock: Callable[[], datetime]) -> None:
-        self._stream: TextIO | None = Path(path).open("a", encoding="utf-8") if path else None
+        self._stream: TextIO | None = Path(path).open("a", encoding="utf-8") if path else None  # noqa: SIM115 - closed by close()
         self._clock = clock
 
     def send(self, event: str, **details: Any) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from autoloader.apply.tools import Tools
 from autoloader.errors import PlanStaleError
 from autoloader.plan import Basis
 
@@ -15,9 +14,7 @@ if TYPE_CHECKING:
 _PLAN_AGAIN = "Plan again:\n  autoloader plan"
 
 
-def check_fresh(
-    tools: Tools, plan_id: str, basis: Basis, recorded: IngestionRow | None, table: TableState | None
-) -> None:
+def check_fresh(plan_id: str, basis: Basis, recorded: IngestionRow | None, table: TableState | None) -> None:
     """Return if ledger and table are as planned, or as this very plan left them when it was cut off.
 
     Raises:

@@ -21,7 +21,7 @@ INTERRUPTED = 130
 class _InOrder(click.Group):
     """Lists the commands in the order in which a newcomer needs them."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, _: click.Context) -> list[str]:
         return list(self.commands)
 
 

@@ -118,7 +118,7 @@ def _stopping() -> Iterator[Any]:
 
     stop = Stop()
 
-    def heard(number: int, frame: Any) -> None:
+    def heard(*_: Any) -> None:
         if stop.asked:
             raise KeyboardInterrupt
         stop.ask()
@@ -137,9 +137,7 @@ def _stopping() -> Iterator[Any]:
 @click.option("--to-run", "run_id", required=True, metavar="ID", help="The run to go back to the end of.")
 @click.option("--auto-approve", "-y", "approved", is_flag=True, help="Do not ask.")
 @project_options
-def rollback(
-    name: str, run_id: str, approved: bool, folder: str, env: str | None, variables: tuple[str, ...]
-) -> int:
+def rollback(name: str, run_id: str, approved: bool, folder: str, env: str | None, variables: tuple[str, ...]) -> int:
     """Put table and ledger back to the end of a run."""
     from autoloader.cli.console import say
 

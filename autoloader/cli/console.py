@@ -54,17 +54,16 @@ def width() -> int:
 class Talk:
     """Progress of one long step: a line rewritten in place on a terminal, else a line now and then."""
 
-    _EVERY_S = {True: 0.1, False: 2.0}
-
     def __init__(self) -> None:
         self._terminal = sys.stderr.isatty()
+        self._every_s = 0.1 if self._terminal else 2.0
         self._last_at = time.monotonic()
         self._open = False
 
     def __call__(self, text: str) -> None:
         """Show a state of affairs; most calls between two shown ones are dropped."""
         now = time.monotonic()
-        if now - self._last_at < self._EVERY_S[self._terminal]:
+        if now - self._last_at < self._every_s:
             return
         self._last_at = now
         if self._terminal:

@@ -36,9 +36,7 @@ def selection_options(command: F) -> F:
     """Add `--select` and `--due`: which ingestions take part."""
     for option in (
         click.option("--due", is_flag=True, help="Only ingestions whose schedule is due."),
-        click.option(
-            "--select", multiple=True, metavar="NAME|tag:T", help="Only these ingestions (repeatable)."
-        ),
+        click.option("--select", multiple=True, metavar="NAME|tag:T", help="Only these ingestions (repeatable)."),
     ):
         command = option(command)
     return command

@@ -27,7 +27,9 @@ class TerminalProgress:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.end()
 
     def begin(self, ingestion: str, lane: str, files: int, size_bytes: int) -> None:
@@ -48,9 +50,7 @@ class TerminalProgress:
         """Show what is done so far."""
         spent = "" if usd is None else f"${usd:.2f}"
         if self._bar is not None:
-            self._bar.update(
-                self._task, completed=size_bytes, files=files, done=bytes_text(int(size_bytes)), usd=spent
-            )
+            self._bar.update(self._task, completed=size_bytes, files=files, done=bytes_text(int(size_bytes)), usd=spent)
             return
         now = time.monotonic()
         if now - self._said_at < _EVERY_S:

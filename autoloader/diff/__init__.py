@@ -1,4 +1,4 @@
-"""(listing, ledger slice, rules) -> every file's disposition. Columnar and pure: no file, no clock, no socket.
+"""(listing, ledger slice, rules) -> every file's disposition. Columnar, pure: no file, clock or socket.
 
 One DuckDB query over two Arrow tables; there is no Python object per file anywhere on this path.
 """

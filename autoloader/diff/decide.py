@@ -56,9 +56,7 @@ def decisions(rules: Rules) -> tuple[Decision, ...]:
 def _scope(rules: Rules) -> tuple[Decision, ...]:
     out, never = Disposition.OUT_OF_SCOPE, "k_src_file_id IS NULL"
     table = [
-        Decision(
-            "moved_source", "key IS NULL", out, text("not below source.path any more; its rows are kept")
-        ),
+        Decision("moved_source", "key IS NULL", out, text("not below source.path any more; its rows are kept")),
         Decision("hidden_known", "hidden AND known", out, text("its name is hidden now; its rows are kept")),
         Decision(
             "hidden",
@@ -103,16 +101,17 @@ def _scope(rules: Rules) -> tuple[Decision, ...]:
     if rules.start_now and not rules.recorded:
         table.append(Decision("start_now", "listed AND NOT known", out, text(START_REASON)))
     if rules.start_now:
-        table.append(
-            Decision("skipped", f"same AND k_state = '{FileState.SKIPPED}'", out, text(START_REASON))
-        )
+        table.append(Decision("skipped", f"same AND k_state = '{FileState.SKIPPED}'", out, text(START_REASON)))
     return tuple(table)
 
 
 def _gone(rules: Rules) -> tuple[Decision, ...]:
     missing, gone = Disposition.MISSING, "NOT listed"
     first = f"{gone} AND k_state <> '{FileState.MISSING}'"
-    rows_out = "'gone from storage; its ' || coalesce(k_rows::VARCHAR || ' rows', 'rows') || ' leave the table (on_delete: delete_rows)'"
+    rows_out = (
+        "'gone from storage; its ' || coalesce(k_rows::VARCHAR || ' rows', 'rows')"
+        " || ' leave the table (on_delete: delete_rows)'"
+    )
     loaded: tuple[Decision, ...]
     match rules.on_delete:
         case "delete_rows":
@@ -128,9 +127,7 @@ def _gone(rules: Rules) -> tuple[Decision, ...]:
             )
         case "fail":
             refused = text("gone from storage, which on_delete: fail does not allow")
-            loaded = (
-                Decision("gone_fail", f"{first} AND k_src_file_id IS NOT NULL", missing, refused, Lane.LIVE),
-            )
+            loaded = (Decision("gone_fail", f"{first} AND k_src_file_id IS NOT NULL", missing, refused, Lane.LIVE),)
         case _:
             loaded = ()
     unseen = " OR ".join(f"starts_with(file_path, {text(start)})" for start in rules.unseen)
@@ -196,9 +193,7 @@ def _settled(rules: Rules) -> tuple[Decision, ...]:
     error = "coalesce(': ' || k_error, '')"
     table = [
         Decision("came_back", back, done, text("came back unchanged; its rows are in the table")),
-        Decision(
-            "touched", f"{success} AND moved_time", Disposition.TOUCHED, text("same bytes under a newer time")
-        ),
+        Decision("touched", f"{success} AND moved_time", Disposition.TOUCHED, text("same bytes under a newer time")),
         Decision("done", success, done, text("loaded, unchanged")),
         Decision(
             "quarantined",
@@ -206,15 +201,11 @@ def _settled(rules: Rules) -> tuple[Decision, ...]:
             given_up,
             f"'set aside' || {error}",
         ),
-        Decision(
-            "exhausted", exhausted, given_up, f"'given up after ' || k_retry_count || ' attempts' || {error}"
-        ),
+        Decision("exhausted", exhausted, given_up, f"'given up after ' || k_retry_count || ' attempts' || {error}"),
     ]
     if rules.on_change == "ignore":
         why = text("changed in storage, left as it was loaded (on_change: ignore)")
-        table.append(
-            Decision("change_ignored", "known AND NOT same AND k_src_file_id IS NOT NULL", done, why)
-        )
+        table.append(Decision("change_ignored", "known AND NOT same AND k_src_file_id IS NOT NULL", done, why))
     return tuple(table)
 
 
@@ -243,9 +234,7 @@ def _waiting(rules: Rules) -> tuple[Decision, ...]:
 
 def _load(rules: Rules) -> tuple[Decision, ...]:
     new, retry = Disposition.NEW, Disposition.RETRY
-    attempt = (
-        f"'attempt ' || (k_retry_count + 1) || ' of {rules.max_attempts}' || coalesce(': ' || k_error, '')"
-    )
+    attempt = f"'attempt ' || (k_retry_count + 1) || ' of {rules.max_attempts}' || coalesce(': ' || k_error, '')"
     unseen = f"k_state IN ('{FileState.DISCOVERED}', '{FileState.SKIPPED}')"
     return (
         Decision("retry", f"same AND k_state = '{FileState.FAILED}'", retry, attempt, _BY_WINDOW, _REPLACED),
@@ -287,18 +276,18 @@ def _load(rules: Rules) -> tuple[Decision, ...]:
             f"'late: of ' || {_INSTANT} || ', before data already loaded'",
             _BY_WINDOW,
         ),
-        Decision(
-            "new_undated", "bad_date", new, text("never seen; the date in its path is none"), _BY_WINDOW
-        ),
+        Decision("new_undated", "bad_date", new, text("never seen; the date in its path is none"), _BY_WINDOW),
         Decision("new", "true", new, text("never seen"), _BY_WINDOW),
     )
 
 
 def _changed(rules: Rules) -> Decision:
     what = (
-        "CASE WHEN etag IS NOT NULL AND k_etag IS NOT NULL AND etag <> k_etag THEN 'etag ' || k_etag || ' -> ' || etag"
+        "CASE WHEN etag IS NOT NULL AND k_etag IS NOT NULL AND etag <> k_etag"
+        " THEN 'etag ' || k_etag || ' -> ' || etag"
         " WHEN size_bytes <> k_size_bytes THEN 'size ' || k_size_bytes || ' -> ' || size_bytes"
-        " WHEN version_id IS NOT NULL AND k_version_id IS NOT NULL THEN 'version ' || k_version_id || ' -> ' || version_id"
+        " WHEN version_id IS NOT NULL AND k_version_id IS NOT NULL"
+        " THEN 'version ' || k_version_id || ' -> ' || version_id"
         " ELSE 'modification time' END"
     )
     tail = {
@@ -309,6 +298,4 @@ def _changed(rules: Rules) -> Decision:
     }[rules.on_change]
     replaces = "NULL" if rules.on_change == "append" else _REPLACED
     reason = f"'changed: ' || {what} || {text(tail)}"
-    return Decision(
-        "changed", "known AND k_src_file_id IS NOT NULL", Disposition.CHANGED, reason, Lane.LIVE, replaces
-    )
+    return Decision("changed", "known AND k_src_file_id IS NOT NULL", Disposition.CHANGED, reason, Lane.LIVE, replaces)

@@ -24,7 +24,8 @@ class Bound:
 
     def over(self, share: float) -> str:
         """The condition under which a file of rank `place` and running sum `sum_<name>` is over the bound."""
-        quota = f"CASE WHEN lane = '{Lane.LIVE}' THEN {self._quota(1 - share, 'other')} ELSE {self._quota(share, 'live')} END"
+        live, other = self._quota(1 - share, "other"), self._quota(share, "live")
+        quota = f"CASE WHEN lane = '{Lane.LIVE}' THEN {live} ELSE {other} END"
         first = "" if self.name == "files" else " AND place > 1"
         return f"sum_{self.name} > {quota}{first}"
 
@@ -32,9 +33,7 @@ class Bound:
         """Own part, or all that the rival leaves, whichever is more; the whole where no rival waits."""
         own = self.limit * part
         if self.name == "files":
-            own = (
-                min(max(round(own), 1), self.limit - 1) if self.limit > 1 else self.limit * (rival == "other")
-            )
+            own = min(max(round(own), 1), self.limit - 1) if self.limit > 1 else self.limit * (rival == "other")
         return f"greatest({own!r}, {self.limit!r} - {rival}_{self.name})"
 
 
@@ -50,9 +49,7 @@ def limit_bounds(limits: LimitRules) -> tuple[Bound, ...]:
         bounds.append(Bound("bytes", limits.max_bytes, "size_bytes", why))
     if limits.max_usd is not None and limits.usd_per_byte is not None:
         weight = f"(size_bytes * {limits.usd_per_byte!r} + {limits.usd_per_file or 0.0!r})"
-        bounds.append(
-            Bound("usd", limits.max_usd, weight, f"over limits.max_usd (${limits.max_usd:,.2f}) of this run")
-        )
+        bounds.append(Bound("usd", limits.max_usd, weight, f"over limits.max_usd (${limits.max_usd:,.2f}) of this run"))
     if limits.max_seconds is not None and limits.seconds_per_byte is not None:
         weight = f"(size_bytes * {limits.seconds_per_byte!r} + {limits.seconds_per_file or 0.0!r})"
         why = f"over limits.max_duration ({limits.max_seconds:,.0f} s) of this run"

@@ -36,7 +36,8 @@ def diff_sql(rules: Rules) -> str:
 
 
 def _joined(rules: Rules) -> str:
-    below = f"CASE WHEN starts_with(k.file_path, {text(rules.root)}) THEN substr(k.file_path, {len(rules.root) + 1}) END"
+    start = f"starts_with(k.file_path, {text(rules.root)})"
+    below = f"CASE WHEN {start} THEN substr(k.file_path, {len(rules.root) + 1}) END"
     return f"""
 SELECT coalesce(l.file_path, k.file_path) AS file_path, coalesce(l.key, {below}) AS key,
   l.file_path IS NOT NULL AS listed, k.file_path IS NOT NULL AS known,
@@ -46,8 +47,9 @@ SELECT coalesce(l.file_path, k.file_path) AS file_path, coalesce(l.key, {below})
   CASE WHEN l.file_path IS NOT NULL THEN l.version_id ELSE k.version_id END AS version_id,
   k.file_path IS NOT NULL AND l.file_path IS NOT NULL AND {same_identity_sql("l", "k")} AS same,
   l.modified_at IS DISTINCT FROM k.modified_at AS moved_time,
-  k.size_bytes AS k_size_bytes, k.modified_at AS k_modified_at, k.etag AS k_etag, k.version_id AS k_version_id,
-  k.state AS k_state, coalesce(k.claimed, false) AS k_claimed, k.src_file_id AS k_src_file_id, k.rows AS k_rows,
+  k.size_bytes AS k_size_bytes, k.modified_at AS k_modified_at, k.etag AS k_etag,
+  k.version_id AS k_version_id, k.state AS k_state, coalesce(k.claimed, false) AS k_claimed,
+  k.src_file_id AS k_src_file_id, k.rows AS k_rows,
   k.retry_count AS k_retry_count, k.next_attempt_at AS k_next_attempt_at, k.fingerprint AS k_fingerprint,
   k.schema_version AS k_schema_version, k.batch_id AS k_batch_id, coalesce(k.reload, false) AS k_reload,
   k.error AS k_error
@@ -76,8 +78,8 @@ FROM joined"""
     ordinal = f"CASE WHEN {inside} THEN s.ordinal END" if slices else "NULL::INTEGER"
     join = "ASOF LEFT JOIN slices s ON p.instant >= s.from_at" if slices else ""
     return f"""
-SELECT p.*, path_at::DATE AS data_date, coalesce({before}, false) AS before_window, {inside} AS in_window, {piece} AS slice,
-  {ordinal} AS slice_ordinal, {by_path} AS by_path
+SELECT p.*, path_at::DATE AS data_date, coalesce({before}, false) AS before_window, {inside} AS in_window,
+  {piece} AS slice, {ordinal} AS slice_ordinal, {by_path} AS by_path
 FROM (SELECT *, {instant} AS instant FROM ({inner})) p {join}"""
 
 
@@ -105,9 +107,7 @@ def _newest(rules: Rules) -> str:
     """The newest data that is in the table, of files outside the window; null before the first load."""
     if not rules.has_run or rules.order == "newest":
         return "SELECT NULL::TIMESTAMP AS newest_instant"
-    return (
-        "SELECT max(instant) AS newest_instant FROM placed WHERE k_src_file_id IS NOT NULL AND NOT in_window"
-    )
+    return "SELECT max(instant) AS newest_instant FROM placed WHERE k_src_file_id IS NOT NULL AND NOT in_window"
 
 
 def _judged(rules: Rules) -> str:
@@ -153,7 +153,8 @@ def _selected(selector: Selector) -> str:
         return f"k_schema_version = {selector.schema_version}"
     if selector.dates is not None:
         first, last = selector.dates
-        return f"coalesce(data_date, modified_at::DATE) >= DATE '{first}' AND coalesce(data_date, modified_at::DATE) < DATE '{last}'"
+        day = "coalesce(data_date, modified_at::DATE)"
+        return f"{day} >= DATE '{first}' AND {day} < DATE '{last}'"
     return "false"
 
 
@@ -194,7 +195,8 @@ def _paced(window: BackfillRules | None) -> str:
 
 def _deferring(relation: str, waits: str, why: str) -> str:
     return f"""
-SELECT * EXCLUDE (waits) REPLACE (CASE WHEN waits THEN '{Disposition.DEFERRED}' ELSE disposition END AS disposition,
+SELECT * EXCLUDE (waits) REPLACE (
+  CASE WHEN waits THEN '{Disposition.DEFERRED}' ELSE disposition END AS disposition,
   CASE WHEN waits THEN {why} ELSE reason END AS reason)
 FROM (SELECT *, coalesce({waits}, false) AS waits FROM {relation})"""
 
@@ -204,7 +206,7 @@ def _lane_rank() -> str:
 
 
 def _load_order(rules: Rules) -> str:
-    """Within a run: live files, then those asked for again, then the backfill slice by slice; then time and path."""
+    """Live files, those asked for again, the backfill slice by slice; within each by time, then path."""
     direction = "DESC" if rules.order == "newest" else "ASC"
     return f"{_lane_rank()}, slice_ordinal NULLS LAST, instant {direction} NULLS LAST, file_path"
 
@@ -224,7 +226,8 @@ def _limited(rules: Rules) -> str:
     sums = ", ".join(f"sum({b.weight}) OVER {window} AS sum_{b.name}" for b in bounds)
     over = "".join(f"WHEN {b.over(share)} THEN {text(b.reason)} " for b in bounds)
     return f"""
-SELECT p.* REPLACE (CASE WHEN o.reason IS NULL THEN p.disposition ELSE '{Disposition.DEFERRED}' END AS disposition,
+SELECT p.* REPLACE (
+  CASE WHEN o.reason IS NULL THEN p.disposition ELSE '{Disposition.DEFERRED}' END AS disposition,
   coalesce(o.reason, p.reason) AS reason)
 FROM paced p LEFT JOIN (
   SELECT file_path, CASE {over}END AS reason
@@ -237,7 +240,8 @@ def _final(rules: Rules) -> str:
     works = f"disposition IN ({_WORK})"
     return f"""
 SELECT {text(rules.ingestion)} AS ingestion, file_path, key, size_bytes, modified_at, etag, version_id,
-  disposition, reason, lane, slice, data_date, replaces, CASE WHEN replaces IS NOT NULL THEN k_rows END AS replaces_rows,
+  disposition, reason, lane, slice, data_date, replaces,
+  CASE WHEN replaces IS NOT NULL THEN k_rows END AS replaces_rows,
   k_etag AS known_etag, k_size_bytes AS known_size_bytes, k_modified_at AS known_modified_at,
   k_retry_count AS retry_count, k_state AS known_state
 FROM limited

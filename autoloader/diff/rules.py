@@ -118,8 +118,8 @@ class Rules:
         include: Full-match regexes; empty = every key.
         exclude: Full-match regexes that win over `include`.
         hidden_sql: Boolean DuckDB expression over a column `key`.
-        instant_sql: DuckDB expression over `key` that gives the naive local TIMESTAMP at which the path's period
-            begins, or NULL; None = paths carry no date.
+        instant_sql: DuckDB expression over `key` that gives the naive local TIMESTAMP at which the period of
+            the path begins, or NULL; None = paths carry no date.
         found_sql: Boolean DuckDB expression over `key`: the path has the text of a date, a real one or not.
         min_age_s: Files younger than this wait.
         start_at: Files modified earlier and never loaded are out of scope.

@@ -24,9 +24,9 @@ def diff(listing: pa.Table, known: pa.Table, rules: Rules) -> pa.Table:
         rules: What decides.
 
     Returns:
-        Rows of `inventory.DIFF`, the work first in load order (live, asked for again, backfill slice by slice; then
-        by time in the order of the spec, then by path), everything else by path. The order of the inputs' rows
-        does not matter.
+        Rows of `inventory.DIFF`, the work first in load order (live, asked for again, backfill slice by slice;
+        within each by time as the spec orders it, then by path), everything else by path. The order of the
+        inputs' rows does not matter.
     """
     import duckdb
 

@@ -73,9 +73,7 @@ class Part:
             LedgerError: There is none yet.
         """
         if not self.exists:
-            raise LedgerError(
-                f"There is no state at {self._database.address.label} yet.", fix="Run `autoloader init`."
-            )
+            raise LedgerError(f"There is no state at {self._database.address.label} yet.", fix="Run `autoloader init`.")
 
 
 def advance_serial(session: Session, ingestion: str | None) -> None:
@@ -96,8 +94,7 @@ def write_audit(
 ) -> None:
     """Adds one line to the audit."""
     session.execute(
-        "INSERT INTO audit (at, ingestion, action, actor, detail)"
-        " VALUES (:now, :ingestion, :action, :actor, :detail)",
+        "INSERT INTO audit (at, ingestion, action, actor, detail) VALUES (:now, :ingestion, :action, :actor, :detail)",
         now=now,
         ingestion=ingestion,
         action=action,
@@ -115,10 +112,7 @@ def take_numbers(database: Database, session: Session, count: int) -> int:
     Returns:
         The first number of the block.
     """
-    sql = (
-        "UPDATE project SET next_src_file_id = next_src_file_id + :count"
-        " RETURNING next_src_file_id - :count AS first"
-    )
+    sql = "UPDATE project SET next_src_file_id = next_src_file_id + :count RETURNING next_src_file_id - :count AS first"
     if database.is_sqlite:
         return int(session.query(sql, count=count).column(0)[0].as_py())
     with database.writing() as other:

@@ -103,7 +103,7 @@ class Claims(Part):
         batch_id = batch_id or uuid.uuid4().hex
         with self._database.writing() as session:
             check_current(session, lease)
-            session.stage("todo", _todo(files), key="file_path")
+            session.stage("todo", staged_files(files), key="file_path")
             _hold(session, ingestion)
             _insert_unseen(session, ingestion, batch_id, now)
             places = session.read(_PLACES, "SELECT n FROM held").sort_by("n")["n"]
@@ -130,8 +130,7 @@ class Claims(Part):
         with self._database.writing() as session:
             check_batch(session, batch_id, lease, ("claimed", "written"))
             session.execute(
-                "UPDATE batch SET state = 'written', results = :results, written_at = :now"
-                " WHERE batch_id = :batch",
+                "UPDATE batch SET state = 'written', results = :results, written_at = :now WHERE batch_id = :batch",
                 results=results,
                 now=check_aware(now),
                 batch=batch_id,
@@ -155,8 +154,7 @@ class Claims(Part):
             given_back = restore_prior(session, "b.batch = :batch AND b.state = 'PROCESSING'", batch=batch_id)
             session.execute("UPDATE batch_file SET state = 'RELEASED' WHERE batch = :batch", batch=batch_id)
             session.execute(
-                "UPDATE batch SET state = 'released', results = NULL, recorded_at = :now"
-                " WHERE batch_id = :batch",
+                "UPDATE batch SET state = 'released', results = NULL, recorded_at = :now WHERE batch_id = :batch",
                 now=check_aware(now),
                 batch=batch_id,
             )
@@ -256,7 +254,8 @@ def restore_prior(session: Session, where: str, **values: str | int) -> int:
     return restored + removed
 
 
-def _todo(files: pa.Table) -> pa.Table:
+def staged_files(files: pa.Table) -> pa.Table:
+    """Rows of `inventory.DIFF` as a table to stage: the ledger's column names, and `n`, their place."""
     columns: dict[str, pa.Array | pa.ChunkedArray] = {"n": pa.array(range(files.num_rows), INT)}
     for name, staged in _TODO.items():
         kind = _TYPES.get(name, TEXT)

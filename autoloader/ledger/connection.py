@@ -107,15 +107,11 @@ class Database:
         if self.is_sqlite:
             import adbc_driver_sqlite
 
-            return manager.AdbcDatabase(
-                driver=adbc_driver_sqlite._driver_path(), uri=self.address.driver_uri()
-            )
+            return manager.AdbcDatabase(driver=adbc_driver_sqlite._driver_path(), uri=self.address.driver_uri())
         import adbc_driver_postgresql
 
         # Kept: it has read the server's types, which costs more than a connection.
-        self._handle = manager.AdbcDatabase(
-            driver=adbc_driver_postgresql._driver_path(), uri=self.address.driver_uri()
-        )
+        self._handle = manager.AdbcDatabase(driver=adbc_driver_postgresql._driver_path(), uri=self.address.driver_uri())
         return self._handle
 
 
@@ -203,9 +199,7 @@ class Session:
             found = self.query(f"SELECT {typed} UNION ALL SELECT * FROM ({sql})", **values).slice(1)
         else:
             found = self.query(sql, **values)
-        columns = [
-            _restored(found.column(index), field.type) for index, field in enumerate(schema)
-        ]
+        columns = [_restored(found.column(index), field.type) for index, field in enumerate(schema)]
         return pa.Table.from_arrays(columns, schema=schema)
 
     def rows(self, schema: pa.Schema, sql: str, **values: Value) -> list[dict[str, Any]]:

@@ -45,9 +45,7 @@ def ledger_error(address: Address, error: BaseException) -> AutoloaderError:
     if address.path is not None:
         return _sqlite_error(address, first)
     if isinstance(error, ImportError):
-        return LedgerError(
-            "Postgres drivers are not installed.", why=first, fix="pip install 'autoloader[postgres]'"
-        )
+        return LedgerError("Postgres drivers are not installed.", why=first, fix="pip install 'autoloader[postgres]'")
     return _server_error(address, first, getattr(error, "sqlstate", None) or "")
 
 

@@ -79,9 +79,7 @@ _SLICE: Final = {
 def _stored(schema: pa.Schema) -> pa.Schema:
     """How the tables keep it: `modified_at` comes from `modified_at_ns`, other instants in microseconds."""
     kinds = {
-        field.name: INT if field.name == "modified_at" else AT
-        for field in schema
-        if pa.types.is_timestamp(field.type)
+        field.name: INT if field.name == "modified_at" else AT for field in schema if pa.types.is_timestamp(field.type)
     }
     return pa.schema([field.with_type(kinds.get(field.name, field.type)) for field in schema])
 
@@ -125,9 +123,7 @@ class Files(Part):
 
     def find_path(self, file_path: str) -> pa.Table:
         """A table of `FILES`: what each ingestion remembers of one path."""
-        return self._files(
-            "f.ingestion IN (SELECT name FROM ingestion) AND f.file_path = :path", path=file_path
-        )
+        return self._files("f.ingestion IN (SELECT name FROM ingestion) AND f.file_path = :path", path=file_path)
 
     def _files(self, where: str, **values: str) -> pa.Table:
         if not self.exists:
@@ -139,9 +135,7 @@ class Files(Part):
             )
         return found.cast(FILES).sort_by([("ingestion", "ascending"), ("file_path", "ascending")])
 
-    def versions(
-        self, ingestion: str, *, file_path: str | None = None, batch_id: str | None = None
-    ) -> pa.Table:
+    def versions(self, ingestion: str, *, file_path: str | None = None, batch_id: str | None = None) -> pa.Table:
         """Every version ever claimed of one ingestion, of one path or in one batch where given.
 
         Returns:
@@ -151,9 +145,7 @@ class Files(Part):
             return VERSIONS.empty_table()
         where = "" if file_path is None else " AND b.file_path = :file_path"
         where += "" if batch_id is None else " AND b.batch = :batch"
-        names = [
-            "b.modified_at_ns AS modified_at" if n == "modified_at" else f"b.{n}" for n in VERSIONS.names
-        ]
+        names = ["b.modified_at_ns AS modified_at" if n == "modified_at" else f"b.{n}" for n in VERSIONS.names]
         with self._database.reading() as session:
             found = session.read(
                 _stored(VERSIONS),

@@ -10,8 +10,7 @@ from typing import Any, Final
 import pyarrow as pa
 
 from autoloader.errors import LedgerError, PlanStaleError
-from autoloader.ledger.base import AT, INT, TEXT, Part, advance_serial, check_aware, from_json, to_json
-from autoloader.ledger.base import write_audit
+from autoloader.ledger.base import AT, INT, TEXT, Part, advance_serial, check_aware, from_json, to_json, write_audit
 from autoloader.ledger.connection import Session
 from autoloader.ledger.rows import AuditRow, IngestionRow, SchemaVersionRow
 
@@ -38,9 +37,11 @@ INGESTION: Final = pa.schema(
 )
 _JSON: Final = ("spec", "schema", "dialect", "backfill", "extra")
 _RENAMED: Final = {"table_name": "table", "schema_json": "schema"}
-_AUDIT: Final = pa.schema([("id", INT), ("at", AT), ("ingestion", TEXT), ("action", TEXT)]).append(
-    pa.field("actor", TEXT)
-).append(pa.field("detail", TEXT))
+_AUDIT: Final = (
+    pa.schema([("id", INT), ("at", AT), ("ingestion", TEXT), ("action", TEXT)])
+    .append(pa.field("actor", TEXT))
+    .append(pa.field("detail", TEXT))
+)
 _SCHEMA_VERSION: Final = pa.schema(
     [
         ("ingestion", TEXT),
@@ -140,9 +141,7 @@ class Ingestions(Part):
                 )
             session.execute("UPDATE ingestion SET name = :new WHERE name = :old", new=new_name, old=name)
             for table in _HISTORY:
-                session.execute(
-                    f"UPDATE {table} SET ingestion = :new WHERE ingestion = :old", new=new_name, old=name
-                )
+                session.execute(f"UPDATE {table} SET ingestion = :new WHERE ingestion = :old", new=new_name, old=name)
             advance_serial(session, new_name)
             write_audit(session, "renamed", new_name, now, actor=actor, detail={"from": name})
 
@@ -172,9 +171,7 @@ class Ingestions(Part):
             return frozenset()
         schema = pa.schema([("kind", TEXT), ("request", TEXT)])
         with self._database.reading() as session:
-            found = session.rows(
-                schema, "SELECT kind, request FROM request WHERE ingestion = :name", name=ingestion
-            )
+            found = session.rows(schema, "SELECT kind, request FROM request WHERE ingestion = :name", name=ingestion)
         return frozenset((row["kind"], row["request"]) for row in found)
 
     def record_request(
@@ -247,8 +244,7 @@ class Ingestions(Part):
         with self._database.reading() as session:
             found = session.rows(
                 _AUDIT,
-                f"SELECT id, at, ingestion, action, actor, detail FROM audit {where}"
-                " ORDER BY id DESC LIMIT :limit",
+                f"SELECT id, at, ingestion, action, actor, detail FROM audit {where} ORDER BY id DESC LIMIT :limit",
                 ingestion=ingestion,
                 limit=limit,
             )
@@ -272,9 +268,7 @@ class Ingestions(Part):
 
 def _read(session: Session, name: str | None) -> list[IngestionRow]:
     where = "" if name is None else "WHERE name = :name"
-    found = session.rows(
-        INGESTION, f"SELECT {', '.join(INGESTION.names)} FROM ingestion {where}", name=name
-    )
+    found = session.rows(INGESTION, f"SELECT {', '.join(INGESTION.names)} FROM ingestion {where}", name=name)
     rows = []
     for row in found:
         data = {_RENAMED.get(key, key): value for key, value in row.items()}
@@ -285,15 +279,15 @@ def _read(session: Session, name: str | None) -> list[IngestionRow]:
 def _lock_ingestion(session: Session, name: str) -> None:
     """On Postgres one change of an ingestion's record at a time; SQLite has one writer anyway."""
     if not session.is_sqlite:
-        session.query("SELECT 1 AS n FROM (SELECT pg_advisory_xact_lock(hashtext('ingestion'), hashtext(:name))) l", name=name)
+        session.query(
+            "SELECT 1 AS n FROM (SELECT pg_advisory_xact_lock(hashtext('ingestion'), hashtext(:name))) l", name=name
+        )
 
 
 def _upsert(session: Session, row: IngestionRow, now: datetime) -> None:
     columns = [name for name in INGESTION.names if name not in ("serial", "last_run_at")]
     values = ", ".join(f":{name}" for name in columns)
-    changes = ", ".join(
-        f"{name} = excluded.{name}" for name in columns if name not in ("name", "created_at")
-    )
+    changes = ", ".join(f"{name} = excluded.{name}" for name in columns if name not in ("name", "created_at"))
     session.execute(
         f"INSERT INTO ingestion ({', '.join(columns)}, serial) VALUES ({values}, 0)"
         f" ON CONFLICT (name) DO UPDATE SET {changes}",

@@ -71,8 +71,7 @@ class Leases(Part):
         expires_at = check_aware(now) + timedelta(seconds=lease.ttl_s)
         with self._database.writing() as session:
             changed = session.execute(
-                "UPDATE lease SET heartbeat_at = :now, expires_at = :expires_at"
-                " WHERE id = :id AND token = :token",
+                "UPDATE lease SET heartbeat_at = :now, expires_at = :expires_at WHERE id = :id AND token = :token",
                 now=now,
                 expires_at=expires_at,
                 id=lease.id,
@@ -99,9 +98,7 @@ class Leases(Part):
         """Ends a lease. Ending one that is gone already is fine."""
         self._require()
         with self._database.writing() as session:
-            session.execute(
-                "DELETE FROM lease WHERE id = :id AND token = :token", id=lease.id, token=lease.token
-            )
+            session.execute("DELETE FROM lease WHERE id = :id AND token = :token", id=lease.id, token=lease.token)
 
     def leases(self, ingestion: str | None = None) -> tuple[Lease, ...]:
         """All leases, those whose time is up included, by ingestion and token."""
@@ -129,13 +126,9 @@ class Leases(Part):
         return found[0]
 
 
-def insert_lease(
-    session: Session, ingestion: str, kind: str, holder: str, ttl_s: float, now: datetime
-) -> Lease:
+def insert_lease(session: Session, ingestion: str, kind: str, holder: str, ttl_s: float, now: datetime) -> Lease:
     """Adds a lease with the next fencing token. The caller has checked that nothing stands against it."""
-    token = session.query(
-        "UPDATE project SET next_token = next_token + 1 RETURNING next_token - 1 AS token"
-    )
+    token = session.query("UPDATE project SET next_token = next_token + 1 RETURNING next_token - 1 AS token")
     lease = Lease(
         id=uuid.uuid4().hex[:12],
         ingestion=ingestion,
@@ -213,8 +206,7 @@ def _busy(lease: Lease) -> LockBusyError:
         f"{lease.ingestion} is locked by {lease.holder}.",
         why=f"Lock {lease.id} ({lease.kind}) was taken at {lease.acquired_at:%Y-%m-%d %H:%M:%S} UTC and lasts"
         f" until {lease.expires_at:%Y-%m-%d %H:%M:%S} UTC unless it is prolonged.",
-        fix="Wait for it to end. If its holder is gone:\n"
-        f'autoloader locks break {lease.id} --reason "..."',
+        fix=f'Wait for it to end. If its holder is gone:\nautoloader locks break {lease.id} --reason "..."',
     )
 
 

@@ -119,16 +119,13 @@ def _settle_versions(session: Session, batch_id: str, now: datetime) -> None:
     )
 
 
-def _settle_files(
-    session: Session, batch_id: str, now: datetime, max_attempts: int, backoff_s: float
-) -> None:
+def _settle_files(session: Session, batch_id: str, now: datetime, max_attempts: int, backoff_s: float) -> None:
     waits: dict[str, Value] = {}
     for attempt in range(1, min(max_attempts, 20)):
         wait = min(timedelta(seconds=backoff_s * 2 ** (attempt - 1)), _LONGEST_WAIT)
         waits[f"wait_{attempt}"] = now + wait
     cases = " ".join(
-        f"WHEN processed_file.retry_count + 1 = {attempt} THEN :wait_{attempt}"
-        for attempt in range(1, len(waits) + 1)
+        f"WHEN processed_file.retry_count + 1 = {attempt} THEN :wait_{attempt}" for attempt in range(1, len(waits) + 1)
     )
     later = f"CASE {cases} END" if cases else "NULL"
     if not session.is_sqlite:
@@ -137,8 +134,7 @@ def _settle_files(
     failed = "b.state = 'FAILED'"
     last = f"processed_file.retry_count + 1 >= {int(max_attempts)}"
     kept = ", ".join(
-        f"{name} = CASE WHEN {loaded} THEN b.{name} WHEN b.state = 'DELETED' THEN NULL ELSE"
-        f" processed_file.{name} END"
+        f"{name} = CASE WHEN {loaded} THEN b.{name} WHEN b.state = 'DELETED' THEN NULL ELSE processed_file.{name} END"
         for name in ("src_file_id", "rows", "rejected_rows")
     )
     session.execute(
@@ -158,9 +154,7 @@ def _settle_files(
     )
 
 
-def _settle_batch(
-    session: Session, batch_id: str, snapshot_id: int | None, sequence: int, now: datetime
-) -> None:
+def _settle_batch(session: Session, batch_id: str, snapshot_id: int | None, sequence: int, now: datetime) -> None:
     settled = "FROM batch_file f WHERE f.batch = :batch AND f.state NOT IN ('MISSING', 'RELEASED')"
     session.execute(
         "UPDATE batch SET state = 'recorded', snapshot_id = :snapshot_id, sequence = :sequence,"

@@ -152,9 +152,7 @@ class Runs(Part):
             )
             return read_runs(session, "run_id = :run_id", run_id=run_id)[0]
 
-    def runs(
-        self, ingestion: str | None = None, *, lane: str | None = None, limit: int = 10_000
-    ) -> tuple[RunRow, ...]:
+    def runs(self, ingestion: str | None = None, *, lane: str | None = None, limit: int = 10_000) -> tuple[RunRow, ...]:
         """The last `limit` runs, oldest first."""
         if not self.exists:
             return ()

@@ -9,11 +9,13 @@ from autoloader.ledger.connection import Database
 from autoloader.ledger.files import Files
 from autoloader.ledger.ingestions import Ingestions
 from autoloader.ledger.leases import Leases
+from autoloader.ledger.marks import Marks
 from autoloader.ledger.records import Records
+from autoloader.ledger.restoring import Restoring
 from autoloader.ledger.runs import Runs
 
 
-class Ledger(Ingestions, Files, Leases, Runs, Claims, Records):
+class Ledger(Ingestions, Files, Leases, Runs, Claims, Records, Marks, Restoring):
     """What is remembered of every file of every ingestion.
 
     Holds no connection and no lock between two calls; may be used from several threads. Every method

@@ -152,7 +152,10 @@ class TableWriter:
                 f"COPY ({source}) TO {text(str(folder))} (FORMAT parquet, COMPRESSION {self._codec},"
                 f" {by}{size}FILENAME_PATTERN 'part-{{uuid}}', FIELD_IDS {field_ids(self.columns)}, RETURN_STATS)"
             ).fetchall()
-        except (duckdb.IOException, OSError) as error:
+        except OSError as error:
+            raise _unwritable(self._location, error) from error
+        except duckdb.IOException as error:
+            # the same statement reads the source file: its trouble is the file's, not the task's
             if str(folder) in str(error) or "No space left" in str(error):
                 raise _unwritable(self._location, error) from error
             raise

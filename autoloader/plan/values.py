@@ -114,7 +114,7 @@ class Operation:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Why a change may not be applied: `by` names the guardrail, the protection, the status…"""
+    """Why a change may not be applied: `by` names the guardrail, the protection, the status and so on."""
 
     by: str
     message: str

@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 
 from autoloader.inventory import Disposition, FileState
 from autoloader.plan import Block
-from autoloader.planner.loads import Case
+from autoloader.planner.loads import Case, files_text
 
 WAITING: Final = frozenset({"draft", "paused", "not_due"})
 """Blocks behind which nothing is wrong: they refuse nothing, exit code 3 is not for them."""
@@ -32,7 +32,7 @@ def _status(case: Case) -> Block | None:
 
 
 def _table(case: Case) -> Block | None:
-    """A table that is there although nothing is recorded, or the other way round: loading would double or lose rows."""
+    """A table without a record or a record without its table: loading would double rows or hide a loss."""
     if case.asked.mode == "offline":
         return None
     name, table = case.spec.name, case.spec.destination.table
@@ -43,26 +43,27 @@ def _table(case: Case) -> Block | None:
         if case.table.has_lineage:
             return Block(
                 "table-exists",
-                f"{table} holds {rows} that autoloader loaded, but this state does not remember them: loading would"
-                f" double them. Run: autoloader rebuild-ledger {name}",
+                f"{table} holds {rows} that autoloader loaded, but this state does not remember them:"
+                f" loading would double them. Run: autoloader rebuild-ledger {name}",
             )
         return Block(
             "table-exists",
-            f"{table} exists with {rows} and was not made by autoloader. To load into it, run: autoloader state adopt {name}",
+            f"{table} exists with {rows} and was not made by autoloader."
+            f" To load into it, run: autoloader state adopt {name}",
         )
     if case.refresh is not None or not _has_rows(case):
         return None
     if case.table is None:
         return Block(
             "table-missing",
-            f"{table} is gone although {loaded_count(case):,} files are recorded as loaded. To load them again, run:"
-            f" autoloader plan --refresh {name}=full",
+            f"{table} is gone although {files_text(loaded_count(case))} are recorded as loaded."
+            f" To load them again, run: autoloader plan --refresh {name}=full",
         )
     if case.recorded.table_uuid is not None and case.table.uuid != case.recorded.table_uuid:
         return Block(
             "table-replaced",
-            f"{table} is another table than the one that was loaded (it was dropped and made anew). To fill it, run:"
-            f" autoloader plan --refresh {name}=full",
+            f"{table} is another table than the one that was loaded (it was dropped and made anew)."
+            f" To fill it, run: autoloader plan --refresh {name}=full",
         )
     return None
 
@@ -119,17 +120,16 @@ def _contract(case: Case) -> Block | None:
         if changed:
             return Block(
                 "on_change",
-                f"{changed:,} loaded files were replaced, which on_change: fail does not allow. To replace their rows,"
-                f" set on_change: replace; to see them: autoloader plan --full --select {name}",
+                f"{files_text(changed)} replaced after loading, which on_change: fail does not allow."
+                f" To replace their rows, set on_change: replace; to see them: autoloader plan --full --select {name}",
             )
     if case.spec.source.on_delete == "fail":
-        gone = sum(
-            g.files for g in case.groups if g.disposition == Disposition.MISSING and g.lane is not None
-        )
+        gone = sum(g.files for g in case.groups if g.disposition == Disposition.MISSING and g.lane is not None)
         if gone:
             return Block(
                 "on_delete",
-                f"{gone:,} loaded files are gone, which on_delete: fail does not allow. To keep their rows, set on_delete: keep",
+                f"{files_text(gone)} gone after loading, which on_delete: fail does not allow."
+                " To keep their rows, set on_delete: keep",
             )
     return None
 
@@ -148,7 +148,7 @@ def _price(case: Case) -> Block | None:
 
 
 def protection(case: Case) -> Block | None:
-    """Nothing may drop or rebuild a protected table; what is recorded counts as well as what is written now."""
+    """Nothing may drop or rebuild a protected table; the recorded protection counts as well as the spec's."""
     if case.spec.protect or (case.recorded is not None and case.recorded.protect):
         return Block(
             "protect",

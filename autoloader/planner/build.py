@@ -62,13 +62,12 @@ def build_plan(
         diagnostics: Found on the way by other rooms.
 
     Returns:
-        The plan. The same inputs, in any order of files, give the same plan; another `now` moves id and times alone.
+        The plan. The same inputs, in any order of files, give the same plan; another `now` moves its id and
+        times alone.
     """
     wishes, rules = asked or Asked(), settings or Settings()
     wanted = [spec for spec in specs if wishes.takes(spec.name) and spec.name not in wishes.not_due]
-    cases = [
-        _case(spec, state, looked, tables, rules, schemas or {}, history or {}, wishes) for spec in wanted
-    ]
+    cases = [_case(spec, state, looked, tables, rules, schemas or {}, history or {}, wishes) for spec in wanted]
     parts = [plan_ingestion(case) for case in cases]
     changes = [change for part in parts for change in part.changes]
     changes = _ordered([*changes, *_removed(specs, state, tables, wishes)])
@@ -111,13 +110,8 @@ def _removed(
     names = {spec.name for spec in specs} | renamed
     if asked.mode == "refresh-only":
         return []
-    gone = [
-        recorded for recorded in state.ingestions if recorded.name not in names and asked.takes(recorded.name)
-    ]
-    return [
-        _removal(recorded, tables.get(recorded.table or ""))
-        for recorded in sorted(gone, key=lambda r: r.name)
-    ]
+    gone = [recorded for recorded in state.ingestions if recorded.name not in names and asked.takes(recorded.name)]
+    return [_removal(recorded, tables.get(recorded.table or "")) for recorded in sorted(gone, key=lambda r: r.name)]
 
 
 def _removal(recorded: Recorded, table: TableFacts | None) -> Change:
@@ -221,9 +215,7 @@ def _denied(change: Change, verdict: Verdict) -> Change:
     if change.blocked is not None or not works:
         return change
     value = verdict.value if verdict.value is not None else "unknown"
-    return replace(
-        change, blocked=Block(verdict.id, f"guardrail {verdict.id}: {value} is over {verdict.limit}")
-    )
+    return replace(change, blocked=Block(verdict.id, f"guardrail {verdict.id}: {value} is over {verdict.limit}"))
 
 
 def _basis(case: Case) -> Basis:

@@ -152,9 +152,7 @@ class Asked:
         return self.select is None or name in self.select
 
 
-def refresh_of(
-    spec: IngestionSpec, recorded: Recorded | None, asked: Asked
-) -> tuple[RefreshMode, str | None] | None:
+def refresh_of(spec: IngestionSpec, recorded: Recorded | None, asked: Asked) -> tuple[RefreshMode, str | None] | None:
     """The rebuild that is wanted now: its mode, and the request id where the spec asks for it.
 
     Returns:

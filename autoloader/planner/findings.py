@@ -12,7 +12,7 @@ from autoloader.matching import default_include, nearest
 from autoloader.plan import Diagnostic, Severity
 from autoloader.planner import impacts
 from autoloader.planner.blocks import known_and_gone, loaded_count
-from autoloader.planner.loads import Case
+from autoloader.planner.loads import Case, files_text
 from autoloader.spec import canonical_path
 
 _SHOWN_PROBLEMS: Final = 5
@@ -27,12 +27,13 @@ def drift_of(case: Case) -> tuple[str, ...]:
     name = recorded.table or case.spec.destination.table
     if table is None:
         loaded = loaded_count(case)
-        return (f"{name} was dropped; {loaded:,} files are recorded as loaded into it",) if loaded else ()
+        return (f"{name} was dropped; {files_text(loaded)} recorded as loaded into it",) if loaded else ()
     if recorded.table_uuid is not None and table.uuid != recorded.table_uuid:
         return (f"{name} was dropped and made anew by someone else",)
     if recorded.snapshot_id is not None and table.snapshot_id != recorded.snapshot_id:
         return (
-            f"{name} was written by someone else since our last commit (snapshot {recorded.snapshot_id} -> {table.snapshot_id})",
+            f"{name} was written by someone else since our last commit"
+            f" (snapshot {recorded.snapshot_id} -> {table.snapshot_id})",
         )
     return ()
 
@@ -45,18 +46,16 @@ def notes_of(case: Case) -> tuple[str, ...]:
     notes = []
     kept = case.count(Disposition.OUT_OF_SCOPE)
     if kept:
-        notes.append(f"{name}: {kept:,} files out of scope; what was loaded of them is kept")
+        notes.append(f"{name}: {files_text(kept)} out of scope; what was loaded of them is kept")
     _, gone = known_and_gone(case)
     if gone and case.spec.source.on_delete == "keep":
-        notes.append(f"{name}: {gone:,} files are gone from storage; their rows are kept (on_delete: keep)")
+        notes.append(f"{name}: {files_text(gone)} gone from storage; their rows are kept (on_delete: keep)")
     waiting = case.count(Disposition.DEFERRED)
     if waiting:
-        notes.append(f"{name}: {waiting:,} files wait for a later run: {_why_waiting(case.files)}")
+        notes.append(f"{name}: {files_text(waiting)} must wait for a later run: {_why_waiting(case.files)}")
     given_up = case.count(Disposition.QUARANTINED)
     if given_up:
-        notes.append(
-            f"{name}: {given_up:,} files are set aside; see them: autoloader files {name} --state QUARANTINED"
-        )
+        notes.append(f"{name}: {files_text(given_up)} set aside; see them: autoloader files {name} --state QUARANTINED")
     notes += _moved_source(case)
     return tuple(notes)
 
@@ -77,12 +76,13 @@ def _moved_source(case: Case) -> list[str]:
     if before is None or canonical_path(before) == canonical_path(after):
         return []
     return [
-        f"{case.spec.name}: the source moved from {before} to {after}; files there count as new, those loaded before are kept"
+        f"{case.spec.name}: the source moved from {before} to {after};"
+        " files there count as new, those loaded before are kept"
     ]
 
 
 def diagnostics_of(case: Case) -> tuple[Diagnostic, ...]:
-    """Patterns that match nothing, an empty new source, paths without a real date, what could not be looked at."""
+    """Patterns that match nothing, an empty new source, paths without a real date, what could not be seen."""
     looked = case.looked
     if looked is None:
         return ()
@@ -92,9 +92,7 @@ def diagnostics_of(case: Case) -> tuple[Diagnostic, ...]:
     ]
     if len(looked.problems) > _SHOWN_PROBLEMS:
         more = len(looked.problems) - _SHOWN_PROBLEMS
-        found.append(
-            Diagnostic(Severity.WARNING, f"{case.spec.name}: {more:,} more paths could not be looked at")
-        )
+        found.append(Diagnostic(Severity.WARNING, f"{case.spec.name}: {more:,} more paths could not be looked at"))
     return (*found, *_nothing_matches(case), *_undated(case))
 
 
@@ -113,7 +111,7 @@ def _nothing_matches(case: Case) -> tuple[Diagnostic, ...]:
         summary = f"{spec.name}: no file below {spec.source.path} matches {', '.join(patterns)}"
         near = "\n".join(f"  {key}" for key in nearest(patterns, keys, 5))
         there = max(len(keys), unmatched.num_rows)
-        return (Diagnostic(Severity.ERROR, summary, f"{there:,} files are there. The nearest:\n{near}"),)
+        return (Diagnostic(Severity.ERROR, summary, f"{files_text(there)} there. The nearest:\n{near}"),)
     if loaded_count(case):
         return ()
     there = f"{hidden:,} hidden files are there" if hidden else "It may be empty still"
@@ -142,5 +140,5 @@ def _undated(case: Case) -> tuple[Diagnostic, ...]:
     if bad.num_rows == 0:
         return ()
     keys = "\n".join(f"  {key}" for key in bad["key"].slice(0, 5).to_pylist())
-    summary = f"{case.spec.name}: {bad.num_rows:,} files have no date where path_date says; they are loaded with the live files"
+    summary = f"{case.spec.name}: no date in {files_text(bad.num_rows)} where path_date says; loaded as live files"
     return (Diagnostic(Severity.WARNING, summary, keys),)

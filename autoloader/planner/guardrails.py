@@ -19,7 +19,7 @@ def verdicts(
     Args:
         guardrails: Of the settings.
         totals: Work of the plan, blocked changes left out.
-        replaced_percent: Loaded files whose rows the plan replaces or removes, in percent of all; None = none are loaded.
+        replaced_percent: Loaded files whose rows leave with this plan, in percent of all; None = none are loaded.
         max_usd: A limit of the command line.
     """
     usd = totals.cost_usd.expected if totals.cost_usd is not None else None
@@ -33,9 +33,7 @@ def verdicts(
         ("max_duration", guardrails.max_duration, seconds),
         ("max_replaced_percent", guardrails.max_replaced_percent, replaced_percent or Decimal(0)),
     ]
-    found = [
-        v for name, threshold, value in held if threshold is not None for v in _levels(name, threshold, value)
-    ]
+    found = [v for name, threshold, value in held if threshold is not None for v in _levels(name, threshold, value)]
     if max_usd is not None:
         found.append(_verdict("--max-usd", "deny", max_usd, usd))
     return tuple(found)

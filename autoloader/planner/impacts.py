@@ -40,7 +40,7 @@ class Group:
 
 
 def groups_of(files: pa.Table) -> tuple[Group, ...]:
-    """The diff of one ingestion, summed by lane and disposition; sorted, so that row order does not matter."""
+    """The diff of one ingestion, summed by lane and disposition; sorted: row order does not matter."""
     if files.num_rows == 0:
         return ()
     dated = files.append_column("day", _days(files)).append_column(
@@ -73,9 +73,7 @@ def groups_of(files: pa.Table) -> tuple[Group, ...]:
 
 def _days(files: pa.Table) -> pa.ChunkedArray:
     """The date of a file's data where its path says it, else the day of its modification."""
-    return pc.coalesce(
-        files["data_date"], files["modified_at"].cast(pa.timestamp("ns")).cast(pa.date32(), safe=False)
-    )
+    return pc.coalesce(files["data_date"], files["modified_at"].cast(pa.timestamp("ns")).cast(pa.date32(), safe=False))
 
 
 def rows_where(files: pa.Table, lane: str | None, dispositions: Iterable[str]) -> pa.Table:
@@ -89,9 +87,7 @@ def rows_where(files: pa.Table, lane: str | None, dispositions: Iterable[str]) -
 def work_digest(files: pa.Table) -> str:
     """SHA-256 over path, identity, disposition and lane of every file that is loaded or whose rows leave."""
     work = pc.is_in(files["disposition"], pa.array(_WORK_VALUES, pa.string()))
-    leaves = pc.and_(
-        pc.equal(files["disposition"], Disposition.MISSING.value), pc.is_valid(files["replaces"])
-    )
+    leaves = pc.and_(pc.equal(files["disposition"], Disposition.MISSING.value), pc.is_valid(files["replaces"]))
     chosen = files.filter(pc.or_(work, leaves)).sort_by("file_path")
     digest = hashlib.sha256()
     for name in (
@@ -164,9 +160,7 @@ def price(
     name = spec.compute.backfill if lane == "backfill" else spec.compute.live
     known = [run for run in history if run.profile == name]
     files, size = sum(group.files for group in work), sum(group.size_bytes for group in work)
-    return estimate(
-        Work(files, size, spec.source.format, listed), settings.prices, settings.compute.get(name), known
-    )
+    return estimate(Work(files, size, spec.source.format, listed), settings.prices, settings.compute.get(name), known)
 
 
 def spread(found: Range | None) -> Spread | None:
@@ -198,8 +192,7 @@ def _sum(spreads: Sequence[Spread | None]) -> Spread | None:
     if len(known) < len(spreads):
         return None
     low, expected, high = (
-        Decimal(repr(float(sum((getattr(s, part) for s in known), Decimal(0)))))
-        for part in ("low", "expected", "high")
+        Decimal(repr(float(sum((getattr(s, part) for s in known), Decimal(0))))) for part in ("low", "expected", "high")
     )
     return Spread(low, expected, high)
 

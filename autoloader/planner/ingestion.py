@@ -11,7 +11,7 @@ from autoloader.plan import Action, Block, Change, Diagnostic, Operation, Reason
 from autoloader.planner.blocks import WAITING, loaded_count, protection, standing_block
 from autoloader.planner.findings import diagnostics_of, drift_of, notes_of
 from autoloader.planner.impacts import impact_of
-from autoloader.planner.loads import Case, loads, refresh_operations, skipped_by_start
+from autoloader.planner.loads import Case, files_text, loads, refresh_operations, skipped_by_start
 from autoloader.planner.schemas import schema_change
 from autoloader.schema import to_data
 from autoloader.spec import Effect, KeyChange, change_effects
@@ -107,14 +107,12 @@ def _nothing_yet(case: Case) -> str:
     if case.looked is None:
         return "; storage was not looked at"
     waiting = case.count(Disposition.DEFERRED)
-    return f"; {waiting:,} files wait" if waiting else "; there is nothing to load yet"
+    return f"; {files_text(waiting)} must wait" if waiting else "; there is nothing to load yet"
 
 
 def _requests_that_ask_nothing(case: Case) -> list[Operation]:
     """Requests of a spec that is applied for the first time: there is nothing to do again."""
-    found = [
-        Operation("request_recorded", {"kind": "reingest", "request": r.request}) for r in case.spec.reingest
-    ]
+    found = [Operation("request_recorded", {"kind": "reingest", "request": r.request}) for r in case.spec.reingest]
     if case.spec.refresh is not None:
         found.append(Operation("request_recorded", {"kind": "refresh", "request": case.spec.refresh.request}))
     return found
@@ -133,7 +131,7 @@ def _kept(case: Case, files: Sequence[Change], block: Block | None) -> list[Chan
 
 
 def _with_table(case: Case, change: Change) -> Change:
-    """Recorded before there was anything to make a table from, or the empty table is gone: made with the load."""
+    """Recorded before there was anything to make a table from: the table is made with the first load."""
     table = case.spec.destination.table
     details: dict[str, Any] = {"table": table}
     after: dict[str, Any] = dict(change.after or {})
@@ -193,9 +191,7 @@ def _why_updated(edits: Sequence[KeyChange], renamed: bool) -> Reason:
 
 def _edited(edits: Sequence[KeyChange]) -> str:
     metadata = all(edit.effect == Effect.METADATA for edit in edits)
-    shown = ", ".join(edit.key for edit in edits[:6]) + (
-        f" and {len(edits) - 6} more" if len(edits) > 6 else ""
-    )
+    shown = ", ".join(edit.key for edit in edits[:6]) + (f" and {len(edits) - 6} more" if len(edits) > 6 else "")
     return f"{shown} changed" + ("; no file is loaded for it" if metadata else "")
 
 
@@ -204,7 +200,10 @@ def _moved_table(case: Case, edits: Sequence[KeyChange]) -> tuple[Block | None, 
     keys = {edit.key for edit in edits}
     new, old = case.spec.destination.table, case.recorded.table if case.recorded else None
     if "destination.partition_by" in keys and loaded_count(case) and case.refresh is None:
-        why = f"partition_by of {new} changed; a loaded table is laid out anew only by a rebuild. Run: autoloader plan --refresh {case.spec.name}=full"
+        why = (
+            f"partition_by of {new} changed; a loaded table is laid out anew only by a rebuild."
+            f" Run: autoloader plan --refresh {case.spec.name}=full"
+        )
         return Block("partition_by", why), []
     if "destination.table" not in keys or old is None or old == new:
         return None, []
@@ -223,7 +222,7 @@ def _rebuild_alone(case: Case) -> list[Change]:
         operations.append(Operation("request_recorded", {"kind": "refresh", "request": request}))
     number = loaded_count(case)
     rows = "the rows" if case.table is None or case.table.rows is None else f"{case.table.rows:,} rows"
-    leaving = f"{rows} of {number:,} files leave the table and are not loaded again"
+    leaving = f"{rows} of {files_text(number)} leave the table and are not loaded again"
     detail = f"refresh {mode} is asked for" + (f" ({request})" if request else "")
     return [
         Change(

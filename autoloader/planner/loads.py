@@ -135,9 +135,7 @@ def _detail(case: Case, lane: Lane, groups: Sequence[Group], estimated: Estimate
 def _counted(case: Case, lane: Lane, group: Group) -> str:
     text = _NOUNS[Disposition(group.disposition)].format(files_text(group.files))
     if group.replaced_files:
-        rows = (
-            "their old rows leave" if group.replaced_rows is None else f"{_rows(group.replaced_rows)} leave"
-        )
+        rows = "their old rows leave" if group.replaced_rows is None else f"{_rows(group.replaced_rows)} leave"
         text += f" ({rows})"
     if group.disposition == Disposition.LATE and case.files is not None:
         dates, number = impacts.dates_touched(impacts.rows_where(case.files, lane, [group.disposition]))
@@ -155,9 +153,7 @@ def _rows(number: int) -> str:
     return f"{number:,} old row{'s' * (number != 1)}"
 
 
-def _operations(
-    case: Case, lane: Lane, groups: Sequence[Group], estimated: Estimate | None
-) -> list[Operation]:
+def _operations(case: Case, lane: Lane, groups: Sequence[Group], estimated: Estimate | None) -> list[Operation]:
     found: list[Operation] = []
     replaced = [g for g in groups if g.is_work and g.replaced_files]
     if lane == Lane.REFRESH and case.refresh is not None:
@@ -219,9 +215,7 @@ def refresh_operations(case: Case) -> list[Operation]:
             return [
                 Operation("branch_created", {"table": table}),
                 Operation("processed_files_cleared", {"files": known}),
-                Operation(
-                    "branch_swapped", {"table": table, "rows_before": case.table.rows if case.table else None}
-                ),
+                Operation("branch_swapped", {"table": table, "rows_before": case.table.rows if case.table else None}),
             ]
         case "clear-history":
             return [Operation("processed_files_cleared", {"files": known})]
@@ -243,16 +237,14 @@ def _loaded(case: Case) -> int:
 
 
 def _with_the_rest(case: Case, changes: list[Change]) -> list[Change]:
-    """Files that are in no lane of a change are counted with the first one, so that every file counts once."""
+    """Files that are in no lane of a change are counted with the first one: every file counts once."""
     if not changes:
         return changes
     lanes = {change.lane for change in changes[1:]}
     first = changes[0]
     own = [group for group in case.groups if group.lane not in lanes]
     whole = impacts.impact_of(own, None)
-    counted = replace(
-        first.impact, files_skipped=whole.files_skipped, files_by_disposition=whole.files_by_disposition
-    )
+    counted = replace(first.impact, files_skipped=whole.files_skipped, files_by_disposition=whole.files_by_disposition)
     return [replace(first, impact=counted), *changes[1:]]
 
 

@@ -46,9 +46,7 @@ def backfill_progress(
     finished = {s["slice"] for s in slices if s["state"] == "complete" and s["slice"] in started}
     ended = window.ends_at is None or window.ends_at <= now
     complete = ended and all(s["files_done"] == s["files_total"] for s in slices)
-    sums = {
-        key: sum(s[key] for s in slices) for key in ("files_total", "files_done", "bytes_total", "bytes_done")
-    }
+    sums = {key: sum(s[key] for s in slices) for key in ("files_total", "files_done", "bytes_total", "bytes_done")}
     return {
         "state": "complete" if complete else "running",
         "until_at": _text(window.ends_at),
@@ -75,9 +73,7 @@ def _counts(files: pa.Table) -> dict[str, tuple[int, int, int, int]]:
             "settled": pc.multiply(size, settled.cast(pa.int64())),
         }
     ).filter(pc.is_valid(files["slice"]))
-    summed = table.group_by("slice").aggregate(
-        [([], "count_all"), ("one", "sum"), ("size", "sum"), ("settled", "sum")]
-    )
+    summed = table.group_by("slice").aggregate([([], "count_all"), ("one", "sum"), ("size", "sum"), ("settled", "sum")])
     return {
         row["slice"]: (row["count_all"], row["one_sum"], row["size_sum"], row["settled_sum"])
         for row in summed.to_pylist()

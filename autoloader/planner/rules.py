@@ -109,9 +109,7 @@ def _backfill(backfill: Backfill, recorded: Recorded | None, now: datetime) -> B
         by=backfill.by,
         from_at=bounds[0],
         until_at=bounds[1],
-        slices=tuple(
-            _piece(piece.label, Window(piece.from_at, piece.until_at), backfill) for piece in pieces
-        ),
+        slices=tuple(_piece(piece.label, Window(piece.from_at, piece.until_at), backfill) for piece in pieces),
         share=float(backfill.share),
         started=frozenset(progress.get("started", ())),
         finished=frozenset(progress.get("finished", ())),
@@ -143,11 +141,7 @@ def after_period(at: datetime, period: str) -> datetime | None:
     """One period (`1 week`, `3 months`) after an instant, on the calendar of UTC; None beyond its end."""
     found = parse_period(period)
     if found.unit in ("minute", "week"):
-        return (
-            at + timedelta(minutes=found.count)
-            if found.unit == "minute"
-            else at + timedelta(weeks=found.count)
-        )
+        return at + timedelta(minutes=found.count) if found.unit == "minute" else at + timedelta(weeks=found.count)
     moved: datetime | None = at.astimezone(UTC).replace(tzinfo=None)
     for _ in range(found.count):
         moved = next_local(moved, found.unit) if moved is not None else None
@@ -181,9 +175,9 @@ def _selectors(spec: IngestionSpec, recorded: Recorded | None, asked: Asked) -> 
 
 
 def selector(text: str, request: str | None = None) -> Selector:
-    """What a `match` selects: a glob, or `state:FAILED`, `batch:ID`, `schema:3`, `dates:2024-01-01..2024-04-01`.
+    """What a `match` selects: a glob, or a word and a value.
 
-    The last date is exclusive.
+    The words: `state:FAILED`, `batch:ID`, `schema:3`, `dates:2024-01-01..2024-04-01` (the last date exclusive).
 
     Raises:
         SettingsError: The glob, a number or a date is malformed.

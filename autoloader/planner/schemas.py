@@ -8,7 +8,7 @@ from autoloader.schema import ChangeClass, SchemaChange, compare, to_data
 
 
 def schema_change(case: Case) -> Change | None:
-    """The change that brings the recorded schema to the wanted one; None where they are the same or unknown."""
+    """What brings the recorded schema to the wanted one; None where they are the same or unknown."""
     wanted = case.schema
     known = case.recorded.schema if case.recorded is not None else None
     if known is None and case.table is not None:
@@ -47,7 +47,7 @@ _ORDER = (ChangeClass.METADATA, ChangeClass.ADDITIVE, ChangeClass.NEEDS_VALUES, 
 _MEANS = {
     ChangeClass.METADATA: "metadata only: nothing is loaded again",
     ChangeClass.ADDITIVE: "additive: null in the rows that are there",
-    ChangeClass.NEEDS_VALUES: "needs values: rows that are there keep theirs until their files are loaded again",
+    ChangeClass.NEEDS_VALUES: "needs values: rows that are there keep theirs until their files load again",
     ChangeClass.INCOMPATIBLE: "incompatible: only a rebuild can do it",
 }
 
@@ -62,11 +62,11 @@ def _listed(changes: tuple[SchemaChange, ...]) -> str:
 
 
 def _block(case: Case, changes: tuple[SchemaChange, ...]) -> Block | None:
-    if _worst(changes) != ChangeClass.INCOMPATIBLE or case.refresh is not None and case.refresh[0] == "full":
+    if _worst(changes) != ChangeClass.INCOMPATIBLE or (case.refresh is not None and case.refresh[0] == "full"):
         return None
     bad = next(change for change in changes if change.change_class == ChangeClass.INCOMPATIBLE)
     return Block(
         "schema",
-        f"{bad}: the rows of {case.spec.destination.table} cannot be read so. Rebuild the table aside and swap it in:"
-        f" autoloader plan --refresh {case.spec.name}=full",
+        f"{bad}: the rows of {case.spec.destination.table} cannot be read so."
+        f" Rebuild the table aside and swap it in: autoloader plan --refresh {case.spec.name}=full",
     )

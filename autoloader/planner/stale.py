@@ -50,9 +50,7 @@ def stale(
 
 def _names(plan: Plan) -> dict[str, str]:
     """New name -> old name of what the plan renames."""
-    return {
-        c.ingestion: str((c.before or {}).get("name", "")) for c in plan.changes if "name" in (c.before or {})
-    }
+    return {c.ingestion: str((c.before or {}).get("name", "")) for c in plan.changes if "name" in (c.before or {})}
 
 
 def _other_state(planned: str | None, now: str | None) -> str:
@@ -83,13 +81,12 @@ def _table_moved(plan: Plan, name: str, tables: Mapping[str, TableFacts | None])
     facts = tables[table]
     if (facts.uuid if facts else None) != basis.table_uuid:
         return [
-            f"the table {table} is another one or gone"
-            if basis.table_uuid
-            else f"the table {table} was made meanwhile"
+            f"the table {table} is another one or gone" if basis.table_uuid else f"the table {table} was made meanwhile"
         ]
     if (facts.snapshot_id if facts else None) != basis.snapshot_id:
         return [
-            f"the table {table} was written meanwhile (snapshot {basis.snapshot_id} -> {facts.snapshot_id if facts else None})"
+            f"the table {table} was written meanwhile"
+            f" (snapshot {basis.snapshot_id} -> {facts.snapshot_id if facts else None})"
         ]
     if (facts.schema_id if facts else None) != basis.schema_id:
         return [f"the schema of {table} changed meanwhile"]

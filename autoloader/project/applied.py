@@ -158,12 +158,13 @@ class _LazyEngine:
     conf: Mapping[str, str] = field(default_factory=dict)
     used: Engine | None = None
 
-    def begin(self) -> None:
+    def begin(self) -> StartingEngine:
         """Start in the background, unless that is under way."""
         if self.starting is None:
             from autoloader.engine import start_in_background
 
             self.starting = start_in_background(self.settings.spark, self.kind, conf=self.conf)
+        return self.starting
 
     def __call__(self) -> Engine:
         """The running engine.
@@ -172,10 +173,8 @@ class _LazyEngine:
             EngineError: It cannot be had.
         """
         if self.used is None:
-            self.begin()
-            assert self.starting is not None
             self.talk("Waiting for Spark to start")
-            self.used = self.starting.wait()
+            self.used = self.begin().wait()
         return self.used
 
     def sentence(self) -> str:
@@ -201,7 +200,10 @@ def plan_and_warm(
     if wishes.resume is not None:
         wishes = replace(wishes, select=(_ingestion_of(project, wishes.resume),))
     if project.ledger.exists:
-        recover(_tools(project, lazy, Wanted(engine, None, None, None, talk, None), Events(None, project.clock)), _tables(project))
+        recover(
+            _tools(project, lazy, Wanted(engine, None, None, None, talk, None), Events(None, project.clock)),
+            _tables(project),
+        )
     try:
         planned = make_plan(project.eyes(talk), project.specs(), wishes, found_work=lazy.begin)
     except BaseException:
@@ -319,7 +321,9 @@ def _budget(settings: Settings, planned: Planned, change: Change) -> Budget:
     limits, rails = recipe.spec.limits, settings.guardrails
     compute = recipe.spec.compute
     profile = settings.compute.get(compute.backfill if change.lane == "backfill" else compute.live)
-    dollars = [amount for amount in (limits.max_usd, rails.max_usd.deny if rails.max_usd else None) if amount is not None]
+    dollars = [
+        amount for amount in (limits.max_usd, rails.max_usd.deny if rails.max_usd else None) if amount is not None
+    ]
     seconds = [limits.max_duration.total_seconds()] if limits.max_duration is not None else []
     if rails.max_duration is not None and rails.max_duration.deny is not None:
         seconds.append(float(rails.max_duration.deny))

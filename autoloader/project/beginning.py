@@ -66,7 +66,9 @@ def _write(folder: Path, name: str, text: str) -> str:
     target = folder / name
     if target.exists():
         return f"is there: {target}"
-    if name == "example.yml" and any(p.suffix in {".yml", ".yaml"} and p.name != "autoloader.yml" for p in folder.rglob("*")):
+    if name == "example.yml" and any(
+        p.suffix in {".yml", ".yaml"} and p.name != "autoloader.yml" for p in folder.rglob("*")
+    ):
         return ""
     target.write_text(text, encoding="utf-8")
     return f"made: {target}"

@@ -28,9 +28,7 @@ def runs(project: Project, ingestion: str | None, limit: int | None) -> Answer:
     if ingestion is not None:
         project.spec(ingestion)
     rows = [run_data(run) for run in project.ledger.runs(ingestion, limit=limit or 10_000)]
-    shown = [
-        {**row, "size": bytes_text(row["bytes"]), "cost": _dollars(row["cost_usd"]["actual"])} for row in rows
-    ]
+    shown = [{**row, "size": bytes_text(row["bytes"]), "cost": _dollars(row["cost_usd"]["actual"])} for row in rows]
     columns = ["run_id", "ingestion", "lane", "state", "started_at", "files", "rows", "size", "cost"]
     return Answer({"runs": rows}, shown, columns, title="" if rows else "There was no run yet.")
 
@@ -91,9 +89,7 @@ def show(project: Project, run_id: str) -> Answer:
         for batch in batches
     ]
     data["problems"] = [
-        row
-        for batch in batches
-        for row in _problems(project.ledger.versions(run.ingestion, batch_id=batch.batch_id))
+        row for batch in batches for row in _problems(project.ledger.versions(run.ingestion, batch_id=batch.batch_id))
     ]
     title = (
         f"Run {run.run_id} of {run.ingestion} ({run.lane}): {run.state}, {plural(run.files, 'file')},"
@@ -159,7 +155,7 @@ def _plain(value: Any) -> Any:
 def cost(project: Project, name: str) -> Answer:
     """Per finished run: what its plan expected and what it took, with the error in percent."""
     project.spec(name)
-    rows = []
+    rows: list[dict[str, Any]] = []
     for run in project.ledger.runs(name):
         if run.state == "running":
             continue
@@ -299,14 +295,27 @@ def _eta(project: Project, name: str, lane: Lane, open_bytes: int) -> str | None
 
 def _slices(files: pa.Table) -> list[dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
-    for row in files.select(["slice", "disposition"]).group_by(["slice", "disposition"]).aggregate([([], "count_all")]).to_pylist():
+    for row in (
+        files.select(["slice", "disposition"])
+        .group_by(["slice", "disposition"])
+        .aggregate([([], "count_all")])
+        .to_pylist()
+    ):
         if row["slice"] is None:
             continue
         one = found.setdefault(row["slice"], {"slice": row["slice"], "files_done": 0, "files_total": 0})
         if row["disposition"] in {Disposition.DONE, Disposition.TOUCHED, Disposition.QUARANTINED}:
             one["files_done"] += row["count_all"]
-        if row["disposition"] in {Disposition.DONE, Disposition.TOUCHED, Disposition.QUARANTINED, Disposition.DEFERRED, *WORK}:
+        if row["disposition"] in {
+            Disposition.DONE,
+            Disposition.TOUCHED,
+            Disposition.QUARANTINED,
+            Disposition.DEFERRED,
+            *WORK,
+        }:
             one["files_total"] += row["count_all"]
     for one in found.values():
-        one["state"] = "complete" if one["files_done"] == one["files_total"] else "running" if one["files_done"] else "pending"
+        one["state"] = (
+            "complete" if one["files_done"] == one["files_total"] else "running" if one["files_done"] else "pending"
+        )
     return [found[label] for label in sorted(found)]

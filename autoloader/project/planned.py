@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
+
 @dataclass(frozen=True, slots=True)
 class Wishes:
     """What the person asked of one plan or apply.

@@ -7,13 +7,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from autoloader import __version__
+from autoloader.apply import Recipe
 from autoloader.errors import AutoloaderError, ReadError, SettingsError
 from autoloader.inventory import DIFF
 from autoloader.plan import Diagnostic, Severity
 from autoloader.planner import Asked, Looked, State, TableFacts, build_plan
 from autoloader.project.looking import Eyes, facts_of, history_of, look_at_all, state_of
 from autoloader.project.planned import Planned, Wishes
-from autoloader.project.resolving import Recipe, resolve
+from autoloader.project.resolving import resolve
 from autoloader.schedule import next_due
 from autoloader.specfiles import LoadedSpec, ProjectSpecs
 
@@ -26,7 +27,7 @@ REFRESH_MODES = ("full", "new-only", "clear-history")
 
 
 def make_plan(
-    eyes: Eyes, specs: ProjectSpecs, wishes: Wishes, *, found_work: Callable[[], None] = lambda: None
+    eyes: Eyes, specs: ProjectSpecs, wishes: Wishes, *, found_work: Callable[[], object] = lambda: None
 ) -> Planned:
     """Plan a project.
 

@@ -107,9 +107,7 @@ class Project:
         from autoloader.lake import Lake
 
         settings = self.specs().settings
-        return Lake(
-            self.place.catalog_properties(settings), settings.storage, project_dir=self.place.project_dir
-        )
+        return Lake(self.place.catalog_properties(settings), settings.storage, project_dir=self.place.project_dir)
 
     def eyes(self, talk: Talk = _quietly) -> Eyes:
         """What looking at the world needs."""
@@ -142,7 +140,9 @@ class Project:
 
         return make_plan(self.eyes(talk), self.specs(), wishes or Wishes.of(**wanted))
 
-    def plan_for_apply(self, wishes: Wishes, *, talk: Talk, engine: str | None) -> tuple[Planned, StartingEngine | None]:
+    def plan_for_apply(
+        self, wishes: Wishes, *, talk: Talk, engine: str | None
+    ) -> tuple[Planned, StartingEngine | None]:
         """Settle what a dead apply left, then plan; Spark starts as soon as there is work for it."""
         from autoloader.project.applied import plan_and_warm
 
@@ -182,7 +182,9 @@ class Project:
         return carry_out(self, planned, Wanted(engine, events, progress, stop, talk, started))
 
     @classmethod
-    def from_saved_plan(cls, target: Path, *, folder: str | Path = "ingestions", **others: Any) -> tuple[Project, Planned]:
+    def from_saved_plan(
+        cls, target: Path, *, folder: str | Path = "ingestions", **others: Any
+    ) -> tuple[Project, Planned]:
         """The project in the working directory, and a plan that was saved for it."""
         from autoloader import savedplan
 

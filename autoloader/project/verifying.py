@@ -79,9 +79,7 @@ def _table_files(project: Project, table: str) -> pa.Table:
     import pyarrow as pa
 
     counts = project.lake.row_counts(table, with_paths=True)
-    return pa.table(
-        {"src_file_id": counts["src_file_id"], "file_path": counts["file_path"], "rows": counts["rows"]}
-    )
+    return pa.table({"src_file_id": counts["src_file_id"], "file_path": counts["file_path"], "rows": counts["rows"]})
 
 
 def _violations(ledger_files: pa.Table, table_files: pa.Table | None) -> list[dict[str, Any]]:
@@ -89,7 +87,11 @@ def _violations(ledger_files: pa.Table, table_files: pa.Table | None) -> list[di
     import pyarrow as pa
 
     empty = pa.table(
-        {"src_file_id": pa.array([], pa.int64()), "file_path": pa.array([], pa.string()), "rows": pa.array([], pa.int64())}
+        {
+            "src_file_id": pa.array([], pa.int64()),
+            "file_path": pa.array([], pa.string()),
+            "rows": pa.array([], pa.int64()),
+        }
     )
     with duckdb.connect(":memory:", config={"enable_external_access": False}) as con:
         con.register("ledger_files", ledger_files)

@@ -106,25 +106,33 @@ def plan_html(plan: Plan, *, files: pa.Table | None = None) -> str:
     Returns:
         The page, for light and dark displays.
     """
-    return _templates().get_template("plan.html.j2").render(
-        plan=plan,
-        fragment=False,
-        counts=counts_line(plan),
-        work=work_line(plan),
-        changes=list(enumerate(plan.changes)),
-        files=_file_rows(plan, files, _FILES_SHOWN),
+    return (
+        _templates()
+        .get_template("plan.html.j2")
+        .render(
+            plan=plan,
+            fragment=False,
+            counts=counts_line(plan),
+            work=work_line(plan),
+            changes=list(enumerate(plan.changes)),
+            files=_file_rows(plan, files, _FILES_SHOWN),
+        )
     )
 
 
 def plan_fragment(plan: Plan, *, files: pa.Table | None = None) -> str:
     """The same as `plan_html`, as an element for a notebook's output cell."""
-    return _templates().get_template("plan.html.j2").render(
-        plan=plan,
-        fragment=True,
-        counts=counts_line(plan),
-        work=work_line(plan),
-        changes=list(enumerate(plan.changes)),
-        files=_file_rows(plan, files, 50),
+    return (
+        _templates()
+        .get_template("plan.html.j2")
+        .render(
+            plan=plan,
+            fragment=True,
+            counts=counts_line(plan),
+            work=work_line(plan),
+            changes=list(enumerate(plan.changes)),
+            files=_file_rows(plan, files, 50),
+        )
     )
 
 
@@ -157,5 +165,3 @@ def _files_of(change: Change, files: pa.Table) -> pa.Table:
 def table_html(rows: list[dict[str, Any]], columns: list[str]) -> str:
     """Rows as an HTML table for a notebook's output cell, every cell escaped."""
     return _templates().get_template("table.html.j2").render(rows=rows, columns=columns)
-
-

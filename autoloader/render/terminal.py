@@ -6,6 +6,7 @@ first: a file's name may hold escape sequences, newlines and direction marks.
 
 from __future__ import annotations
 
+import textwrap
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -63,7 +64,7 @@ def plan_text(
     """
     lines = [*_diagnostics(plan.diagnostics, color)]
     for change in plan.changes:
-        lines += _change(change, length, color)
+        lines += _change(change, length, color, width)
         if length == "full" and files is not None:
             lines += _files(change, files)
     for drift in plan.drift:
@@ -82,7 +83,7 @@ def plan_text(
 
 
 def counts_line(plan: Plan) -> str:
-    """`Plan: 1 to create, 1 to change, …`; blocked changes are counted apart."""
+    """Changes by kind: `Plan: 1 to create, 1 to change, …`; blocked ones are counted apart."""
     kinds = (
         ("create", {Action.CREATE}),
         ("change", {Action.UPDATE, Action.SCHEMA}),
@@ -104,7 +105,7 @@ def counts_line(plan: Plan) -> str:
 
 
 def work_line(plan: Plan) -> str:
-    """`Work: 14,208 new, 3 changed = 14,211 files, 812.4 GB.  Cost: …  Time: …  Priced 4 of 4.`"""
+    """The work with its price: `Work: 3 changed = 3 files, 812.4 GB.  Cost: …  Time: …  Priced 4 of 4`."""
     totals = plan.totals
     work = {"new", "changed", "retry", "reingest", "schema", "late"}
     parts = [f"{count_text(n)} {word}" for word, n in totals.files_by_disposition.items() if word in work and n]
@@ -130,19 +131,27 @@ def _diagnostics(diagnostics: Sequence[Diagnostic], color: bool) -> Iterator[str
         yield from (f"  {escape_terminal(line)}" for line in found.detail.splitlines())
 
 
-def _change(change: Change, length: str, color: bool) -> Iterator[str]:
+def _change(change: Change, length: str, color: bool, width: int) -> Iterator[str]:
     what = verbs_text(change)
     lane = f" [{change.lane}]" if change.lane and change.lane != "live" else ""
     sign = _paint(f"{change.symbol:>3}", _COLORS[change.symbol], color)
     yield f"{sign} {_paint(escape_terminal(change.ingestion), '1', color)}{lane}: {what}"
     if length == "summary":
         return
-    yield f"      because {escape_terminal(change.detail)}"
+    yield from _wrapped(f"because {escape_terminal(change.detail)}", width)
     if change.blocked is not None:
         yield _paint(f"      blocked by {change.blocked.by}: {escape_terminal(change.blocked.message)}", "31", color)
     yield from (f"      {line}" for line in _impact(change.impact))
     for operation in change.operations:
-        yield f"      - {operation_text(operation.operation, operation.details)}"
+        yield from _wrapped(f"- {operation_text(operation.operation, operation.details)}", width)
+
+
+def _wrapped(sentence: str, width: int) -> list[str]:
+    """A sentence below its change, its further lines two columns deeper."""
+    return textwrap.wrap(
+        sentence, max(40, width), initial_indent=" " * 6, subsequent_indent=" " * 8, break_long_words=False,
+        break_on_hyphens=False,
+    )  # fmt: skip
 
 
 def verbs_text(change: Change) -> str:
@@ -168,7 +177,8 @@ def _impact(impact: Impact) -> Iterator[str]:
     if impact.oldest_file_date and impact.newest_file_date and impact.files_to_process:
         yield f"dates: {impact.oldest_file_date} to {impact.newest_file_date}"
     if impact.files_to_process:
-        yield f"cost:  {money_text(impact.cost_usd)}, {time_text(impact.duration_minutes)} ({impact.basis or 'no basis'})"
+        basis = impact.basis or "no basis"
+        yield f"cost:  {money_text(impact.cost_usd)}, {time_text(impact.duration_minutes)} ({basis})"
 
 
 def operation_text(name: str, details: Mapping[str, Any]) -> str:
@@ -228,9 +238,7 @@ def table_text(
     headings = [column.replace("_", " ") for column in columns]
     cells = [[_cell(row.get(column)) for column in columns] for row in rows]
     sizes = [max([len(head), *(len(line[i]) for line in cells)]) for i, head in enumerate(headings)]
-    numeric = [
-        bool(rows) and all(isinstance(row.get(c), int | float | type(None)) for row in rows) for c in columns
-    ]
+    numeric = [bool(rows) and all(isinstance(row.get(c), int | float | type(None)) for row in rows) for c in columns]
     lines = [_paint(_aligned(headings, sizes, numeric, width), "1", color)]
     lines += [_aligned(line, sizes, numeric, width) for line in cells]
     return "\n".join(lines)
@@ -239,7 +247,9 @@ def table_text(
 def _aligned(cells: Sequence[str], sizes: Sequence[int], numeric: Sequence[bool], width: int) -> str:
     padded = [cell.rjust(n) if right else cell.ljust(n) for cell, n, right in zip(cells, sizes, numeric, strict=True)]
     line = "  ".join(padded).rstrip()
-    return line if len(line) <= width or len(cells) < 2 else line[: max(width, sum(sizes[:-1]) + 2 * len(sizes)) - 1] + "…"
+    return (
+        line if len(line) <= width or len(cells) < 2 else line[: max(width, sum(sizes[:-1]) + 2 * len(sizes)) - 1] + "…"
+    )
 
 
 def _cell(value: Any) -> str:

@@ -29,12 +29,15 @@ _CONTENTS: Final = re.compile(rb"<Contents>.*?</Contents>", re.DOTALL)
 _FIELDS: Final = tuple(
     re.compile(rb"<" + name + rb">([^<]*)</" + name + rb">") for name in (b"Key", b"Size", b"LastModified", b"ETag")
 )
-_BETWEEN: Final = b"\xff"  # no byte of UTF-8
+_BETWEEN: Final = b"\xff"  # no byte of UTF-8, nor is the next
+_PERCENT: Final = b"\xfe"
+_FEW_ESCAPES: Final = 24
 
 
 def hook(client: Any) -> None:
     """Make a boto3 S3 client read the rows of its ListObjectsV2 pages by this module."""
-    client.meta.events.register("before-parse.s3.ListObjectsV2", _take_rows)
+    # a wildcard runs before botocore's own handler, which parses the whole page to look for an error
+    client.meta.events.register("before-parse.*.ListObjectsV2", _take_rows)
 
 
 def rows_of(answer: dict[str, Any]) -> pa.RecordBatch:
@@ -58,7 +61,7 @@ def _take_rows(response_dict: dict[str, Any], customized_response_dict: dict[str
     body = response_dict.get("body")
     if response_dict.get("status_code") != 200 or not isinstance(body, bytes):
         return
-    contents, count = _CONTENTS.subn(b"", body)
+    rest, count = _without_contents(body)
     columns = [field.findall(body) for field in _FIELDS] if count else []
     if not count or any(len(column) != count for column in columns):
         return  # empty, or not the usual shape
@@ -67,12 +70,35 @@ def _take_rows(response_dict: dict[str, Any], customized_response_dict: dict[str
         [_keys(keys, url=b"<EncodingType>url</EncodingType>" in body), _sizes(sizes), _times(times), _etags(etags)],
         schema=PAGE,
     )
-    response_dict["body"] = contents
+    response_dict["body"] = rest
+
+
+def _without_contents(body: bytes) -> tuple[bytes, int]:
+    """The page without its `Contents`, and how many there were."""
+    start, end = body.find(b"<Contents>"), body.rfind(b"</Contents>") + len(b"</Contents>")
+    if start < 0 or body.find(b"<CommonPrefixes>", start, end) >= 0:
+        return _CONTENTS.subn(b"", body)
+    return body[:start] + body[end:], body.count(b"<Contents>", start, end)
+
+
+def _unquote(text: bytes) -> bytes:
+    """`unquote_plus` of bytes, quick where few different characters are quoted many times."""
+    text = text.replace(b"+", b" ")
+    for _ in range(_FEW_ESCAPES):
+        at = text.find(b"%")
+        if at < 0:
+            break
+        escape = text[at : at + 3]
+        # a percent sign itself comes back last: what follows it is not an escape
+        text = text.replace(escape, _PERCENT if escape == b"%25" else unquote_to_bytes(escape))
+    else:
+        text = unquote_to_bytes(text.replace(b"%25", _PERCENT))
+    return text.replace(_PERCENT, b"%")
 
 
 def _keys(raw: list[bytes], *, url: bool) -> pa.Array:
     if url:
-        joined = unquote_to_bytes(_BETWEEN.join(raw).replace(b"+", b" "))
+        joined = _unquote(_BETWEEN.join(raw))
         return pa.array(joined.split(_BETWEEN), pa.binary()).cast(pa.string())
     return pa.array([unescape(key.decode()) for key in raw], pa.string())
 

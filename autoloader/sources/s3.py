@@ -125,7 +125,7 @@ class _Lister:
         slash = pc.find_substring(below, "/")
         in_folders = pc.sum(pc.greater_equal(slash, 0)).as_py() or 0
         first = pc.extract_regex(below, r"(?s)^(?P<folder>[^/]*)/")
-        folders = len(first.drop_null().unique())
+        folders = pc.count_distinct(pc.struct_field(first, "folder"), mode="only_valid").as_py()
         return bool(in_folders >= len(below) // 2 and folders * MIN_KEYS_PER_FOLDER <= in_folders)
 
     def _split(self, prefix: str) -> _Outcome | None:

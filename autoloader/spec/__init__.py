@@ -29,6 +29,7 @@ from autoloader.spec.runs import Backfill, Compute, Limits, Refresh, Reingest, S
 from autoloader.spec.settings import (
     ComputeProfile,
     Guardrails,
+    MoneyThreshold,
     Prices,
     Settings,
     SparkSettings,
@@ -56,6 +57,7 @@ __all__ = [
     "KeyChange",
     "Limits",
     "Model",
+    "MoneyThreshold",
     "PartitionField",
     "Period",
     "Prices",

@@ -15,9 +15,15 @@ from autoloader.plan import from_json, to_json
 from autoloader.planner import Looked, State, build_plan
 from tests.planning import NOW, TABLE, file, judge, plan_of, recorded_of, remembered, spec_of
 
-KEYS = [f"{folder}{name}" for folder in ("", "a/", "_h/") for name in ("2014-05-01.csv", "2016-07-02.csv", "2024-05-01.csv", "x.txt")]
+KEYS = [
+    f"{folder}{name}"
+    for folder in ("", "a/", "_h/")
+    for name in ("2014-05-01.csv", "2016-07-02.csv", "2024-05-01.csv", "x.txt")
+]
 ETAGS = st.sampled_from(["e1", "e2", None])
-AGES = st.sampled_from([timedelta(0), timedelta(seconds=5), timedelta(days=1), timedelta(days=3000), -timedelta(days=1)])
+AGES = st.sampled_from(
+    [timedelta(0), timedelta(seconds=5), timedelta(days=1), timedelta(days=3000), -timedelta(days=1)]
+)
 
 
 @st.composite
@@ -59,7 +65,7 @@ def specs(draw: st.DrawFn) -> Any:
     return spec_of(source=source, backfill=backfill, limits=limits)
 
 
-few = settings(max_examples=60, deadline=None)
+few = settings(max_examples=25, deadline=None)
 
 
 @few

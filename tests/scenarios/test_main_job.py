@@ -34,7 +34,8 @@ def test_scenario_1_existing_files_are_loaded_once_and_then_there_is_nothing_to_
     player.apply()
     assert len(player.rows("shop.sales")) == 6
     again = player.run("plan", "--detailed-exitcode")
-    assert again.code == 0 and again.out.startswith("No changes.")
+    assert again.code == 0
+    assert again.out.startswith("No changes.")
     player.apply()
     assert len(player.rows("shop.sales")) == 6
 

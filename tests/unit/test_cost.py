@@ -50,7 +50,10 @@ def test_a_price_far_below_a_cent_is_not_nothing() -> None:
 
 def test_past_runs_calibrate_the_time_and_say_how_well_they_agreed() -> None:
     slow = [History(10, 10 * GB, seconds, "csv") for seconds in (480.0, 500.0, 520.0)]
-    plain, found = estimate(Work(10, 10 * GB, "csv"), Prices()), estimate(Work(10, 10 * GB, "csv"), Prices(), None, slow)
+    plain, found = (
+        estimate(Work(10, 10 * GB, "csv"), Prices()),
+        estimate(Work(10, 10 * GB, "csv"), Prices(), None, slow),
+    )
     assert found.duration_minutes.expected > plain.duration_minutes.expected * 2
     assert float(found.duration_minutes.expected) == pytest.approx(500 / 60, rel=0.01)
     assert found.duration_minutes.high / found.duration_minutes.low < 2
@@ -87,6 +90,8 @@ def test_money_has_no_cents_above_a_dollar_and_unknown_is_said(amount: str | Non
     assert money(None if amount is None else Decimal(amount)) == text
 
 
-@pytest.mark.parametrize(("seconds", "text"), [(None, "unknown"), (42, "42s"), (70, "1m10s"), (7500, "2h05m"), (273600, "3d04h")])
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(None, "unknown"), (42, "42s"), (70, "1m10s"), (7500, "2h05m"), (273600, "3d04h")]
+)
 def test_durations_have_two_units(seconds: float | None, text: str) -> None:
     assert duration(seconds) == text

@@ -232,8 +232,13 @@ def test_one_slice_per_period_begins_when_it_is_due() -> None:
     begun = {"started": ["2015-01-01/2016-01-01"], "last_started_at": (NOW - timedelta(days=3)).isoformat()}
     waiting = judge(YEARS, [remembered(YEARS[1])], spec, recorded=recorded_of(spec, backfill=begun))
     assert dispositions(waiting)["2016-06-01.csv"] == "deferred"
-    due = judge(YEARS, [remembered(YEARS[1])], spec, recorded=recorded_of(spec, backfill=begun), now=NOW + timedelta(days=5))
-    assert {k[:4]: d for k, d in dispositions(due).items() if k[:4] in ("2016", "2017")} == {"2016": "new", "2017": "deferred"}
+    due = judge(
+        YEARS, [remembered(YEARS[1])], spec, recorded=recorded_of(spec, backfill=begun), now=NOW + timedelta(days=5)
+    )
+    assert {k[:4]: d for k, d in dispositions(due).items() if k[:4] in ("2016", "2017")} == {
+        "2016": "new",
+        "2017": "deferred",
+    }
 
 
 def test_a_late_file_reopens_its_own_slice_only() -> None:
@@ -307,7 +312,9 @@ def test_a_limit_in_time_holds_by_the_measured_speed() -> None:
     assert len(taken(judge(files, (), spec_of(limits={"max_duration": "25s"})))) == 2
 
 
-@pytest.mark.parametrize(("live", "old", "expected"), [(50, 50, (5, 5)), (2, 50, (2, 8)), (50, 0, (10, 0)), (50, 3, (7, 3))])
+@pytest.mark.parametrize(
+    ("live", "old", "expected"), [(50, 50, (5, 5)), (2, 50, (2, 8)), (50, 0, (10, 0)), (50, 3, (7, 3))]
+)
 def test_live_and_backfill_share_a_budget_and_neither_starves(live: int, old: int, expected: tuple[int, int]) -> None:
     files = [file(f"2020-01-01-{n}.csv") for n in range(live)] + [file(f"2016-01-01-{n}.csv") for n in range(old)]
     found = judge(files, (), spec_of(source=DAILY, backfill=backfill(), limits={"max_files": 10}))

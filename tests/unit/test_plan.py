@@ -57,7 +57,9 @@ def test_keys_of_a_later_minor_version_are_left_alone() -> None:
     assert from_json(data).basis == ()
 
 
-@pytest.mark.parametrize("data", [{}, {"format_version": "2.0"}, {"format_version": "1.0"}, {"format_version": "1.0", "changes": 3}])
+@pytest.mark.parametrize(
+    "data", [{}, {"format_version": "2.0"}, {"format_version": "1.0"}, {"format_version": "1.0", "changes": 3}]
+)
 def test_what_is_not_a_readable_plan_is_refused_with_the_way_out(data: dict[str, object]) -> None:
     with pytest.raises(PlanFormatError) as caught:
         from_json(data)

@@ -109,7 +109,7 @@ def test_a_dropped_table_stops_the_load_and_says_how_many_files_it_held() -> Non
     )  # fmt: skip
     change = one(plan)
     assert (change.blocked.by, change.reason) == ("table-missing", Reason.TABLE_MISSING)
-    assert plan.drift == ("shop.sales was dropped; 2 files are recorded as loaded into it",)
+    assert plan.drift == ("shop.sales was dropped; 2 files recorded as loaded into it",)
     assert "--refresh sales=full" in change.blocked.message
 
 
@@ -153,7 +153,7 @@ def test_narrowing_the_scope_deletes_nothing_and_says_so() -> None:
     old, new = spec_of(), spec_of(source={"include": ["a*"]})
     plan = plan_of([A, B], [remembered(A), remembered(B)], new, recorded=recorded_of(old))
     assert one(plan).actions == (Action.UPDATE,)
-    assert "1 files out of scope" in plan.notes[0]
+    assert "1 file out of scope" in plan.notes[0]
 
 
 def test_a_renamed_ingestion_keeps_its_history() -> None:
@@ -252,7 +252,7 @@ def test_a_refresh_is_done_once_per_request() -> None:
 def test_refresh_new_only_says_how_much_leaves_the_table() -> None:
     change = one(plan_of([A], [remembered(A)], asked=Asked(refresh={"sales": "new-only"})))
     assert change.actions == (Action.REBUILD,)
-    assert "100 rows of 1 files leave the table" in change.detail
+    assert "100 rows of 1 file leave the table" in change.detail
 
 
 @pytest.mark.parametrize("mode", ["full", "new-only", "clear-history"])
@@ -277,7 +277,9 @@ INTS = from_data([{"name": "x", "type": "int"}])
 def test_a_schema_change_is_classified(wanted: str, kind: str, blocked: str | None) -> None:
     columns = [dict(zip(("name", "type"), c.split(), strict=True)) for c in wanted.split(", ")]
     spec = spec_of()
-    plan = plan_of([A], [remembered(A)], spec, recorded=recorded_of(spec, schema=INTS), schemas={"sales": from_data(columns)})
+    plan = plan_of(
+        [A], [remembered(A)], spec, recorded=recorded_of(spec, schema=INTS), schemas={"sales": from_data(columns)}
+    )
     change = one(plan)
     assert (change.actions, change.after["class"]) == ((Action.SCHEMA,), kind)
     assert (change.blocked.by if change.blocked else None) == blocked
@@ -319,7 +321,9 @@ def test_two_ingestions_of_one_table_are_an_error() -> None:
 
 
 def test_refresh_only_shows_drift_and_plans_nothing() -> None:
-    plan = plan_of([A, B], [remembered(A)], asked=Asked(mode="refresh-only"), table=dataclasses.replace(TABLE, uuid="z"))
+    plan = plan_of(
+        [A, B], [remembered(A)], asked=Asked(mode="refresh-only"), table=dataclasses.replace(TABLE, uuid="z")
+    )
     assert plan.changes == ()
     assert plan.drift
 

@@ -18,7 +18,7 @@ from autoloader.spec import (
     metadata_fingerprint,
     spec_digest,
 )
-from tests.unit.test_spec import EVERYTHING, MINIMAL, with_key
+from tests.specs import EVERYTHING, MINIMAL, with_key
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "planning-rules.md"
 COLUMN = {"name": "usage_date", "type": "date", "from": "lineItem/UsageStartDate", "description": "day"}

@@ -12,7 +12,7 @@ import yaml
 
 from autoloader.spec import NOT_AVAILABLE_YET, IngestionSpec
 from autoloader.specfiles import SpecErrors, json_schema, load
-from tests.unit.test_spec import ACCEPTED, EVERYTHING, MINIMAL, REFUSED, with_key
+from tests.specs import ACCEPTED, EVERYTHING, MINIMAL, REFUSED, with_key
 
 VALIDATOR = jsonschema.Draft202012Validator(json_schema())
 
