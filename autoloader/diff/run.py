@@ -49,12 +49,13 @@ def _naive(table: pa.Table) -> pa.Table:
 def _slices(window: BackfillRules | None) -> pa.Table:
     slices = window.slices if window is not None else ()
     instant = pa.timestamp("us")
+    first, last = datetime.min, datetime.max  # noqa: DTZ901 - naive, as all inside the query
     return pa.table(
         {
             "ordinal": pa.array(range(len(slices)), pa.int32()),
             "label": pa.array([s.label for s in slices], pa.string()),
-            "from_at": pa.array([s.from_at or datetime.min for s in slices], instant),
-            "until_at": pa.array([s.until_at or datetime.max for s in slices], instant),
+            "from_at": pa.array([s.from_at or first for s in slices], instant),
+            "until_at": pa.array([s.until_at or last for s in slices], instant),
         }
     )
 

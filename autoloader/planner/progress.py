@@ -41,7 +41,7 @@ def backfill_progress(
     before = dict(previous or {})
     counts = _counts(files)
     known = set(before.get("started", ()))
-    started = known | {label for label in began}
+    started = known | set(began)
     slices = [_slice(piece.label, counts, started) for piece in window.slices]
     finished = {s["slice"] for s in slices if s["state"] == "complete" and s["slice"] in started}
     ended = window.ends_at is None or window.ends_at <= now

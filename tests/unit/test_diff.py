@@ -135,7 +135,7 @@ def test_a_file_outside_the_scope_that_was_not_listed_is_not_missing() -> None:
 
 def test_a_file_below_another_root_is_out_of_scope_and_has_no_key() -> None:
     other = {**remembered(A), "file_path": "s3://old/in/a.csv"}
-    row = [r for r in judge([A], [other]).to_pylist() if r["key"] is None][0]
+    row = next(r for r in judge([A], [other]).to_pylist() if r["key"] is None)
     assert row["disposition"] == "out_of_scope"
 
 

@@ -35,14 +35,17 @@ def test_a_new_ingestion_is_created_and_loaded() -> None:
     assert operations(change) == ["ingestion_recorded", "table_created", "run_triggered"]
     assert change.after["schema"] == [{"name": "x", "type": "int"}]
     assert plan.totals.files_to_process == 2
-    assert plan.applyable and plan.complete and not plan.errored
+    assert plan.applyable
+    assert plan.complete
+    assert not plan.errored
 
 
 def test_a_plan_after_everything_is_loaded_has_no_changes() -> None:
     plan = plan_of([A, B], [remembered(A), remembered(B)])
     assert plan.changes == ()
     assert plan.totals.files_by_disposition == {"done": 2}
-    assert not plan.applyable and plan.complete
+    assert not plan.applyable
+    assert plan.complete
 
 
 def test_a_change_says_what_is_loaded_from_when_and_in_how_many_batches() -> None:
@@ -74,7 +77,8 @@ def test_each_lane_is_a_change_of_its_own_and_every_file_counts_once() -> None:
 def test_a_draft_and_a_paused_ingestion_are_planned_and_held_back(status: str, by: str) -> None:
     plan = plan_of([A], (), spec_of(status=status))
     assert one(plan).blocked.by == by
-    assert not plan.applyable and not plan.complete
+    assert not plan.applyable
+    assert not plan.complete
     assert plan.totals.files_to_process == 0
 
 
@@ -184,7 +188,8 @@ def test_a_spec_that_was_not_selected_is_not_forgotten() -> None:
 def test_a_pattern_that_matches_nothing_is_an_error_with_near_misses() -> None:
     plan = plan_of([file("data/2024/sales.CSV"), file("x.txt")], (), spec_of(source={"include": ["**/*.csv"]}))
     found = next(d for d in plan.diagnostics if d.severity == Severity.ERROR)
-    assert plan.errored and not plan.applyable
+    assert plan.errored
+    assert not plan.applyable
     assert "**/*.csv" in found.summary
     assert "data/2024/sales.CSV" in found.detail
 
@@ -292,7 +297,8 @@ def test_a_guardrail_that_denies_holds_every_load_back() -> None:
     assert two.applyable
     three = plan_of([A, B, C], settings=settings)
     assert one(three).blocked.by == "max_files"
-    assert not three.applyable and three.totals.files_to_process == 3
+    assert not three.applyable
+    assert three.totals.files_to_process == 3
 
 
 def test_an_unknown_price_does_not_pass_a_limit_of_dollars() -> None:
@@ -310,7 +316,8 @@ def test_a_plan_without_work_passes_every_guardrail() -> None:
 
 def test_deferred_files_make_a_plan_incomplete_but_applicable() -> None:
     plan = plan_of([A, B], spec=spec_of(limits={"max_files": 1}))
-    assert plan.applyable and not plan.complete
+    assert plan.applyable
+    assert not plan.complete
     assert "1 file must wait for a later run" in one(plan).detail
     assert "limits.max_files" in plan.notes[0]
 
