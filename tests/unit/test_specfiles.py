@@ -10,15 +10,45 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from autoloader.spec import NOT_AVAILABLE_YET
 from autoloader.specfiles import ProjectSpecs, SpecErrors, load
+from tests.specs import EVERYTHING
 
 SPEC = """\
 name: {name}
 source: {{path: data/{name}}}
 destination: {{table: lake.{name}}}
 """
+
+PIECES = [
+    "",
+    "\t",
+    "\n",
+    "{",
+    "}",
+    "[",
+    "]",
+    ":",
+    "-",
+    "'",
+    '"',
+    "&a ",
+    "*a",
+    "!",
+    "%",
+    "#",
+    "|",
+    "? ",
+    "{{",
+    "<<: ",
+    "---\n",
+    "\x85",
+    "\0",
+]
 
 
 class Folder:
@@ -369,3 +399,16 @@ def test_loading_a_few_specs_is_quick_and_pulls_no_engine(folder: Folder) -> Non
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(st.integers(0, 2000), st.sampled_from(PIECES)), min_size=1, max_size=5))
+def test_damaged_text_is_read_or_refused_and_nothing_else(folder: Folder, damage: list[tuple[int, str]]) -> None:
+    text = list(yaml.safe_dump(EVERYTHING))
+    for place, piece in damage:
+        text[place % len(text)] = piece
+    folder.write("a.yml", "".join(text))
+    try:
+        folder.load()
+    except SpecErrors as error:
+        assert all(diagnostic.file for diagnostic in error.diagnostics)
