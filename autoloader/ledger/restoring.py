@@ -1,0 +1,206 @@
+"""Setting the ledger back: to the end of a run, or to what a table's own lineage columns say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from autoloader.errors import LedgerError
+from autoloader.ledger.base import INT, TEXT, Part, advance_serial, check_aware, write_audit
+from autoloader.ledger.claims import restore_prior
+from autoloader.ledger.connection import Session
+from autoloader.ledger.runs import read_runs
+
+_FOUND: Final = {
+    "file_path": ("file_path", TEXT),
+    "src_file_id": ("src_file_id", INT),
+    "rows": ("rows", INT),
+    "size_bytes": ("file_size", INT),
+    "modified_at": ("modified_at_ns", INT),
+    "etag": ("etag", TEXT),
+    "version_id": ("version_id", TEXT),
+    "batch_id": ("batch", TEXT),
+    "data_date": ("data_date", pa.date32()),
+    "fingerprint": ("fingerprint", TEXT),
+    "schema_version": ("schema_version", INT),
+}
+_SETTLED: Final = "b.state NOT IN ('RELEASED', 'MISSING', 'PROCESSING', 'UNDONE')"
+
+
+@dataclass(frozen=True, slots=True)
+class Rebuilt:
+    """What `rebuild` did: files that are SUCCESS now, and files that were but whose rows are not there."""
+
+    files: int
+    lost: int
+
+
+class Restoring(Part):
+    """Rollback and rebuild. The caller holds the ingestion alone."""
+
+    def batches_after(self, ingestion: str, run_id: str) -> tuple[str, ...]:
+        """Ids of the batches that were recorded after the end of a run, in the order of their recording.
+
+        Raises:
+            LedgerError: There is no such run of this ingestion.
+        """
+        self._require()
+        with self._database.reading() as session:
+            return _batches_after(session, ingestion, run_id)
+
+    def restore_to_run(
+        self,
+        ingestion: str,
+        run_id: str,
+        *,
+        now: datetime,
+        undone: Sequence[str] | None = None,
+        actor: str | None = None,
+    ) -> int:
+        """Makes every file again what it was at the end of a run. Files first seen later become unseen.
+
+        Args:
+            ingestion: Its name.
+            run_id: The run.
+            now: The time.
+            undone: Ids of the batches that left the table; None: all that were recorded after the run.
+            actor: Who, for the audit.
+
+        Returns:
+            How many files changed.
+
+        Raises:
+            LedgerError: There is no such run, or a batch of the ingestion is unfinished.
+        """
+        self._require()
+        with self._database.writing() as session:
+            batches = _batches_after(session, ingestion, run_id) if undone is None else tuple(undone)
+            _refuse_unfinished(session, ingestion)
+            ids = pa.table({"batch_id": pa.array(batches, TEXT)})
+            session.stage("undone", ids, key="batch_id")
+            # The first claim after the run knows what the file was at its end.
+            session.execute(
+                "CREATE TEMPORARY TABLE first_claim AS SELECT min(b.src_file_id) AS src_file_id"
+                " FROM batch_file b JOIN undone u ON u.batch_id = b.batch"
+                f" WHERE {_SETTLED} GROUP BY b.file_path"
+            )
+            session.execute("CREATE UNIQUE INDEX first_claim_key ON first_claim (src_file_id)")
+            changed = restore_prior(session, "b.src_file_id IN (SELECT src_file_id FROM first_claim)")
+            session.execute(
+                "UPDATE batch_file SET state = 'UNDONE' WHERE batch IN (SELECT batch_id FROM undone)"
+                " AND state NOT IN ('RELEASED', 'MISSING')"
+            )
+            session.execute("UPDATE batch SET state = 'undone' WHERE batch_id IN (SELECT batch_id FROM undone)")
+            advance_serial(session, ingestion)
+            detail = {"run": run_id, "batches": len(batches), "files": changed}
+            write_audit(session, "rolled back", ingestion, check_aware(now), actor=actor, detail=detail)
+        return changed
+
+    def rebuild(
+        self,
+        ingestion: str,
+        found: pa.Table,
+        *,
+        now: datetime,
+        highest_token: int = 0,
+        actor: str | None = None,
+    ) -> Rebuilt:
+        """Takes a table's own lineage for the truth: these files, in these versions, are loaded.
+
+        Args:
+            ingestion: Its name; it should be recorded.
+            found: `file_path`, `src_file_id`, `rows`, and where known `size_bytes`, `modified_at`, `etag`,
+                `version_id`, `batch_id`, `data_date`, `fingerprint`, `schema_version`. Of several versions of
+                a path the newest counts. What is unknown of an identity stays what it was.
+            now: The time.
+            highest_token: The highest fencing token in the table's history; later ones will be higher.
+            actor: Who, for the audit.
+
+        Returns:
+            Counts. A file that was SUCCESS with rows that the table does not hold is DISCOVERED now.
+            src_file_ids given from now on are higher than every one in `found`.
+        """
+        self._require()
+        newest = _newest(found)
+        with self._database.writing() as session:
+            _refuse_unfinished(session, ingestion)
+            session.stage("found", newest, key="file_path")
+            lost = session.execute(
+                "UPDATE processed_file SET state = 'DISCOVERED', src_file_id = NULL, rows = NULL"
+                " WHERE ingestion = :ingestion AND src_file_id IS NOT NULL AND coalesce(rows, 1) > 0"
+                " AND NOT EXISTS (SELECT 1 FROM found t WHERE t.file_path = processed_file.file_path)",
+                ingestion=ingestion,
+            )
+            _insert_found(session, ingestion, check_aware(now))
+            highest = pc.max(newest["src_file_id"]).as_py() or 0
+            session.execute(
+                "UPDATE project SET"
+                " next_src_file_id = CASE WHEN next_src_file_id > :id THEN next_src_file_id ELSE :id + 1 END,"
+                " next_token = CASE WHEN next_token > :token THEN next_token ELSE :token + 1 END",
+                id=highest,
+                token=highest_token,
+            )
+            advance_serial(session, ingestion)
+            detail = {"files": newest.num_rows, "lost": lost}
+            write_audit(session, "rebuilt from the table", ingestion, now, actor=actor, detail=detail)
+        return Rebuilt(newest.num_rows, lost)
+
+
+def _batches_after(session: Session, ingestion: str, run_id: str) -> tuple[str, ...]:
+    run = next(iter(read_runs(session, "run_id = :run_id", run_id=run_id)), None)
+    if run is None or run.ingestion != ingestion:
+        raise LedgerError(f"There is no run {run_id} of {ingestion}.", fix=f"autoloader runs {ingestion}")
+    found = session.rows(
+        pa.schema([("batch_id", TEXT), ("sequence", INT)]),
+        "SELECT batch_id, sequence FROM batch WHERE ingestion = :ingestion AND state = 'recorded'"
+        " AND sequence > coalesce((SELECT max(sequence) FROM batch WHERE run_id = :run_id),"
+        " (SELECT max(sequence) FROM batch WHERE ingestion = :ingestion AND recorded_at <= :ended_at), 0)",
+        ingestion=ingestion,
+        run_id=run_id,
+        ended_at=run.finished_at or run.started_at,
+    )
+    return tuple(row["batch_id"] for row in sorted(found, key=lambda row: int(row["sequence"])))
+
+
+def _refuse_unfinished(session: Session, ingestion: str) -> None:
+    found = session.query(
+        "SELECT batch_id FROM batch WHERE ingestion = :ingestion AND state IN ('claimed', 'written')",
+        ingestion=ingestion,
+    )
+    if found.num_rows:
+        raise LedgerError(
+            f"{ingestion} has {found.num_rows} unfinished batches.",
+            why="Its files cannot be set back while some are being loaded.",
+            fix=f"autoloader apply --select {ingestion}",
+        )
+
+
+def _newest(found: pa.Table) -> pa.Table:
+    columns = {
+        staged: found.column(name).cast(kind) if name in found.column_names else pa.nulls(found.num_rows, kind)
+        for name, (staged, kind) in _FOUND.items()
+    }
+    table = pa.table(columns)
+    newest = table.group_by("file_path").aggregate([("src_file_id", "max")])["src_file_id_max"]
+    table = table.filter(pc.is_in(table["src_file_id"], newest.combine_chunks()))
+    at = pc.floor_temporal(table["modified_at_ns"].cast(pa.timestamp("ns", tz="UTC")), unit="microsecond")
+    return table.append_column("modified_at", at.cast(pa.timestamp("us", tz="UTC")))
+
+
+def _insert_found(session: Session, ingestion: str, now: datetime) -> None:
+    names = [staged for name, (staged, _) in _FOUND.items() if name != "file_path"] + ["modified_at"]
+    known = ", ".join(f"{name} = coalesce(excluded.{name}, processed_file.{name})" for name in names)
+    session.execute(
+        f"INSERT INTO processed_file (ingestion, file_path, {', '.join(names)}, state, retry_count,"
+        f" discovered_at, processed_at, reload) SELECT :ingestion, t.file_path,"
+        f" {', '.join('t.' + name for name in names)}, 'SUCCESS', 0, :now, :now, false FROM found t"
+        f" WHERE 1 = 1 ORDER BY t.file_path ON CONFLICT (ingestion, file_path) DO UPDATE SET {known},"
+        " state = 'SUCCESS', retry_count = 0, error = NULL, next_attempt_at = NULL, reload = false",
+        ingestion=ingestion,
+        now=now,
+    )
