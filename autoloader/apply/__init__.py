@@ -5,6 +5,7 @@ from __future__ import annotations
 from autoloader.apply.applying import INCOMPLETE, Done, Work, apply_plan
 from autoloader.apply.batching import BatchSize
 from autoloader.apply.recipe import Recipe
+from autoloader.apply.recording import row_of
 from autoloader.apply.recovery import recover
 from autoloader.apply.report import Counts, Events, Step, Stop
 from autoloader.apply.target import Budget
@@ -26,4 +27,5 @@ __all__ = [
     "Work",
     "apply_plan",
     "recover",
+    "row_of",
 ]

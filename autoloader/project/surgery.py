@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import getpass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from autoloader.errors import SettingsError
+from autoloader.apply import Recipe, row_of
+from autoloader.errors import LakeError, RefusedError, SettingsError
 from autoloader.project.answer import Answer, moment
+from autoloader.project.resolving import declared_schema
 from autoloader.render import plural
+from autoloader.sources import Source, canonical
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from autoloader.lake import TableState
     from autoloader.ledger import IngestionRow
     from autoloader.project.project import Project
+    from autoloader.spec import IngestionSpec
 
 
 def state_list(project: Project) -> Answer:
@@ -113,3 +123,146 @@ def break_lock(project: Project, lease_id: str, reason: str) -> str:
     """End a lease; its holder is fenced off."""
     lease = project.ledger.break_lease(lease_id, reason, now=project.clock(), actor=getpass.getuser())
     return f"Lock {lease_id} of {lease.holder} on {lease.ingestion} is broken."
+
+
+def adopt(project: Project, name: str) -> str:
+    """Record an existing table as the ingestion's own; files whose rows it holds are known from then on.
+
+    Raises:
+        LakeError: There is no such table.
+    """
+    spec = project.spec(name).spec
+    table = _table(project, spec.destination.table)
+    if table.has_lineage:
+        return rebuild_ledger(project, name)
+    _record(project, name, table)
+    return f"{name} now owns {table.name}. Its rows carry no lineage: files that gave them count as new."
+
+
+def rebuild_ledger(project: Project, name: str) -> str:
+    """Remember again which file versions a table holds, from its own lineage columns.
+
+    A file that was not modified after its rows were read keeps its identity; one that was is loaded again,
+    in place of its rows.
+
+    Raises:
+        LakeError: There is no such table, or it has no lineage columns.
+    """
+    spec = project.spec(name).spec
+    table = _table(project, spec.destination.table)
+    if not table.has_lineage:
+        raise LakeError(
+            f"The ledger of {name} cannot be rebuilt from {table.name}.",
+            why="Its rows carry no lineage columns.",
+            fix=f"Take it as it is, or rebuild it:\n  autoloader state adopt {name}",
+        )
+    held = project.lake.row_counts(table.name, with_paths=True)
+    foreign = sum(row["rows"] for row in held.to_pylist() if row["src_file_id"] is None)
+    _record(project, name, table)
+    with holding_alone(project, name):
+        tokens = [int(each.summary.get("autoloader.fencing-token", 0)) for each in table.history]
+        done = project.ledger.rebuild(
+            name,
+            _with_identity(project, spec, held),
+            now=project.clock(),
+            highest_token=max(tokens, default=0),
+            actor=getpass.getuser(),
+        )
+    others = f" {plural(foreign, 'row')} of it came from no file of ours." if foreign else ""
+    lost = f" {plural(done.lost, 'file')} had rows that are not there any more." if done.lost else ""
+    return f"{name}: {plural(done.files, 'file')} remembered from {table.name}.{others}{lost}"
+
+
+def _table(project: Project, name: str) -> TableState:
+    table = project.lake.table(name)
+    if table is None:
+        raise LakeError(f"There is no table {name}.", fix="See what is planned:\n  autoloader plan")
+    return table
+
+
+def _record(project: Project, name: str, table: TableState) -> None:
+    """Record the spec with its table, making the state where there is none."""
+    if not project.ledger.exists:
+        project.ledger.init()
+    spec = project.spec(name).spec
+    schema = declared_schema(spec.table_schema) or table.schema
+    recipe = Recipe(spec, spec.source.format, schema)
+    before = project.ledger.ingestion(name)
+    extra = {**((before.extra if before else None) or {}), "snapshot_id": table.snapshot_id}
+    row = row_of(recipe, before, table_uuid=table.uuid, extra=extra)
+    project.ledger.put_ingestion(row, now=project.clock(), actor=getpass.getuser())
+
+
+def _with_identity(project: Project, spec: IngestionSpec, held: pa.Table) -> pa.Table:
+    """Rows per loaded file version, with the identity of the file in storage where it cannot have changed since."""
+    import duckdb
+    import pyarrow as pa
+
+    root = canonical(spec.source.path, project.place.project_dir)
+    listing = Source(root, project.specs().settings.storage).list().table
+    moments = listing.set_column(3, "modified_ns", listing["modified_at"].cast(pa.int64()))
+    with duckdb.connect(":memory:", config={"enable_external_access": False}) as con:
+        con.register("held", held.set_column(4, "ingested_ns", held["ingested_at"].cast(pa.timestamp("ns", "UTC")).cast(pa.int64())))
+        con.register("listing", moments)
+        found = con.sql(
+            "SELECT h.file_path, h.src_file_id, h.rows, h.batch_id, l.size_bytes, l.modified_ns, l.etag, l.version_id"
+            " FROM held h LEFT JOIN listing l ON l.file_path = h.file_path AND l.modified_ns <= h.ingested_ns"
+            " WHERE h.src_file_id IS NOT NULL"
+        ).to_arrow_table()
+    at = found["modified_ns"].cast(pa.timestamp("ns", tz="UTC"))
+    return found.set_column(5, "modified_at", at)
+
+
+@contextmanager
+def holding_alone(project: Project, name: str) -> Iterator[None]:
+    """Hold an ingestion alone for the time of a block."""
+    lease = project.ledger.acquire(name, "alone", getpass.getuser(), 600, project.clock())
+    try:
+        yield
+    finally:
+        project.ledger.unlock(lease)
+
+
+def rollback_effect(project: Project, name: str, run_id: str) -> str:
+    """What going back to the end of a run undoes, as a sentence."""
+    batches = project.ledger.batches_after(name, run_id)
+    if not batches:
+        return f"Nothing was loaded into {name} after run {run_id}."
+    snapshot_id = _snapshot_at(project, name, run_id)
+    return (
+        f"{plural(len(batches), 'batch')} of {name} after run {run_id} will be undone".replace("batchs", "batches")
+        + f"; the table goes back to {'no rows' if snapshot_id is None else f'snapshot {snapshot_id}'}."
+    )
+
+
+def _snapshot_at(project: Project, name: str, run_id: str) -> int | None:
+    """The table's snapshot at the end of a run: its own last one, or that of the run before it."""
+    before: int | None = None
+    for run in project.ledger.runs(name):
+        before = run.snapshot_id if run.snapshot_id is not None else before
+        if run.run_id == run_id:
+            return before
+    raise SettingsError(f"There is no run {run_id!r} of {name}.", fix="See the runs:\n  autoloader runs")
+
+
+def rollback(project: Project, name: str, run_id: str) -> str:
+    """Put the table, then the ledger, back to the end of a run. Done twice, it changes nothing more.
+
+    Raises:
+        LockBusyError: The ingestion is being loaded.
+        LakeError: The snapshot has expired.
+        RefusedError: The ingestion is protected.
+    """
+    row = _recorded(project, name)
+    snapshot_id = _snapshot_at(project, name, run_id)
+    table = row.table or project.spec(name).spec.destination.table
+    if row.protect:
+        raise RefusedError(f"{name} is protected: nothing may roll {table} back.", fix="Set protect: false and apply.")
+    with holding_alone(project, name):
+        project.lake.rollback(table, snapshot_id)
+        files = project.ledger.restore_to_run(name, run_id, now=project.clock(), actor=getpass.getuser())
+        state = project.lake.table(table)
+        current = project.ledger.ingestion(name) or row
+        extra = {**(current.extra or {}), "snapshot_id": state.snapshot_id if state else None}
+        project.ledger.put_ingestion(replace(current, extra=extra), now=project.clock(), actor=getpass.getuser())
+    return f"{table} and {plural(files, 'remembered file')} are back at the end of run {run_id}."

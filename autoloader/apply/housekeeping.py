@@ -1,0 +1,48 @@
+"""What a plan saw and no load changes: files that are gone, back, touched or skipped; how far a backfill is."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from autoloader.apply.tools import Tools
+from autoloader.diff import START_REASON
+from autoloader.inventory import Disposition
+
+
+def note_files(tools: Tools, name: str, files: pa.Table) -> None:
+    """Bring the ledger to what was seen of files that are not loaded.
+
+    Args:
+        tools: The surroundings.
+        name: The ingestion; it is recorded.
+        files: Its dispositions, `inventory.DIFF`.
+    """
+    now = tools.clock()
+    gone = _of(files, Disposition.MISSING)
+    kept = gone.filter(pc.is_null(gone["replaces"]))
+    if kept.num_rows:
+        tools.ledger.mark_missing(name, kept["file_path"], now=now)
+    back = _because(files, Disposition.DONE, _BACK)
+    if back.num_rows:
+        tools.ledger.mark_returned(name, back["file_path"], now=now)
+    touched = _of(files, Disposition.TOUCHED)
+    if touched.num_rows:
+        tools.ledger.mark_touched(name, touched, now=now)
+    skipped = _because(files, Disposition.OUT_OF_SCOPE, START_REASON)
+    if skipped.num_rows:
+        tools.ledger.mark_skipped(name, skipped, now=now, reason=START_REASON)
+
+
+_BACK: Final = "came back unchanged; its rows are in the table"
+
+
+def _of(files: pa.Table, disposition: Disposition) -> pa.Table:
+    return files.filter(pc.equal(files["disposition"], disposition.value))
+
+
+def _because(files: pa.Table, disposition: Disposition, reason: str) -> pa.Table:
+    mine = _of(files, disposition)
+    return mine.filter(pc.equal(mine["reason"], reason))
