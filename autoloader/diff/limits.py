@@ -24,17 +24,24 @@ class Bound:
 
     def over(self, share: float) -> str:
         """The condition under which a file of rank `place` and running sum `sum_<name>` is over the bound."""
-        live, other = self._quota(1 - share, "other"), self._quota(share, "live")
-        quota = f"CASE WHEN lane = '{Lane.LIVE}' THEN {live} ELSE {other} END"
+        others = self._share(share)
+        live_quota = _quota(self.limit - others, self.limit, f"other_{self.name}")
+        quota = (
+            f"CASE WHEN lane = '{Lane.LIVE}' THEN {live_quota}"
+            f" ELSE {_quota(others, self.limit, f'live_{self.name}')} END"
+        )
         first = "" if self.name == "files" else " AND place > 1"
         return f"sum_{self.name} > {quota}{first}"
 
-    def _quota(self, part: float, rival: str) -> str:
-        """Own part, or all that the rival leaves, whichever is more; the whole where no rival waits."""
-        own = self.limit * part
-        if self.name == "files":
-            own = min(max(round(own), 1), self.limit - 1) if self.limit > 1 else self.limit * (rival == "other")
-        return f"greatest({own!r}, {self.limit!r} - {rival}_{self.name})"
+    def _share(self, share: float) -> float:
+        """The part of all lanes but the live one; of two files or more, each side gets one at least."""
+        part = self.limit * share
+        return part if self.name != "files" else max(min(max(round(part), 1), self.limit - 1), 0)
+
+
+def _quota(own: float, limit: float, rival: str) -> str:
+    """The own part, or all that the rival side leaves, whichever is more."""
+    return f"greatest({own!r}, {limit!r} - {rival})"
 
 
 def limit_bounds(limits: LimitRules) -> tuple[Bound, ...]:

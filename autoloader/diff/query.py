@@ -187,8 +187,8 @@ def _paced(window: BackfillRules | None) -> str:
     due = f"""(SELECT min(slice_ordinal) FROM decided WHERE lane = '{Lane.BACKFILL}'
       AND disposition IN ({_WORK}) AND slice NOT IN ({started}))"""
     allowed = f"slice IN ({started})" + (f" OR slice_ordinal = {due}" if window.may_start else "")
-    when = f" from {window.next_start_at:%Y-%m-%d %H:%M UTC}" if window.next_start_at else ""
-    why = f"'waits: slice ' || slice || ' begins after those before it{when} (backfill.every)'"
+    when = f" begins at {window.next_start_at:%Y-%m-%d %H:%M UTC} at the earliest" if window.next_start_at else " waits"
+    why = f"'its slice{when} (backfill.every): ' || slice"
     waits = f"lane = '{Lane.BACKFILL}' AND disposition IN ({_WORK}) AND slice IS NOT NULL AND NOT ({allowed})"
     return _deferring("decided", waits, why)
 

@@ -45,6 +45,7 @@ def build_plan(
     history: Mapping[str, Sequence[History]] | None = None,
     asked: Asked | None = None,
     diagnostics: Sequence[Diagnostic] = (),
+    notes: Sequence[str] = (),
 ) -> Plan:
     """Make the plan.
 
@@ -60,6 +61,8 @@ def build_plan(
         history: Ingestion name -> its finished runs.
         asked: Wishes of the command line.
         diagnostics: Found on the way by other rooms.
+        notes: Said on the way by other rooms; told where there is a change. Nothing may be added to a plan
+            afterwards: its digest would not belong to it any more.
 
     Returns:
         The plan. The same inputs, in any order of files, give the same plan; another `now` moves its id and
@@ -72,7 +75,8 @@ def build_plan(
     changes = [change for part in parts for change in part.changes]
     changes = _ordered([*changes, *_removed(specs, state, tables, wishes)])
     found = [*diagnostics, *_shared_tables(specs), *(d for part in parts for d in part.diagnostics)]
-    return _plan(changes, cases, parts, found, state, now, tool_version, wishes)
+    said = (*(note for part in parts for note in part.notes), *wishes.not_due.values(), *(notes if changes else ()))
+    return _plan(changes, cases, parts, found, said, state, now, tool_version, wishes)
 
 
 def _case(
@@ -164,6 +168,7 @@ def _plan(
     cases: Sequence[Case],
     parts: Sequence[Part],
     diagnostics: Sequence[Diagnostic],
+    notes: tuple[str, ...],
     state: State,
     now: datetime,
     tool_version: str,
@@ -194,7 +199,7 @@ def _plan(
         basis=tuple(_basis(case) for case in cases),
         guardrails=rails,
         drift=tuple(drift for part in parts for drift in part.drift),
-        notes=(*(note for part in parts for note in part.notes), *asked.not_due.values()),
+        notes=notes,
         diagnostics=tuple(diagnostics),
     )
     digest = digest_of(plan)

@@ -46,10 +46,10 @@ def notes_of(case: Case) -> tuple[str, ...]:
     notes = []
     kept = case.count(Disposition.OUT_OF_SCOPE)
     if kept:
-        notes.append(f"{name}: {files_text(kept)} out of scope; what was loaded of them is kept")
+        notes.append(f"{name}: {files_text(kept)} out of scope; what was loaded is kept")
     _, gone = known_and_gone(case)
     if gone and case.spec.source.on_delete == "keep":
-        notes.append(f"{name}: {files_text(gone)} gone from storage; their rows are kept (on_delete: keep)")
+        notes.append(f"{name}: {files_text(gone)} gone from storage; rows are kept (on_delete: keep)")
     waiting = case.count(Disposition.DEFERRED)
     if waiting:
         notes.append(f"{name}: {files_text(waiting)} must wait for a later run: {_why_waiting(case.files)}")
@@ -63,7 +63,7 @@ def notes_of(case: Case) -> tuple[str, ...]:
 def _why_waiting(files: pa.Table) -> str:
     """The commonest reasons, without the parts that differ from file to file."""
     rows = files.filter(pc.equal(files["disposition"], Disposition.DEFERRED.value))
-    reasons = pc.value_counts(pc.replace_substring_regex(rows["reason"], r";.*|: slice .*", "")).to_pylist()
+    reasons = pc.value_counts(pc.replace_substring_regex(rows["reason"], r";.*|: [0-9].*", "")).to_pylist()
     ordered = sorted(reasons, key=lambda row: (-row["counts"], row["values"]))
     return ", ".join(f"{row['values']} ({row['counts']:,})" for row in ordered[:3])
 

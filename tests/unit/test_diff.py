@@ -363,3 +363,14 @@ def test_names_full_of_quotes_are_only_text_to_the_query() -> None:
     spec = spec_of(source={"include": ["o'b*.csv"]}, reingest=[{"match": "x'y", "request": "it's"}])
     row = file("o'b';--.csv")
     assert only(judge([row], [remembered(row)], spec))["disposition"] == "done"
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 7])
+@pytest.mark.parametrize("share", ["10%", "50%", "90%"])
+def test_a_limit_of_files_is_exact_and_leaves_no_lane_without_a_file_unless_it_is_one(limit: int, share: str) -> None:
+    files = [file(f"{year}-01-01-{n}.csv") for year in (2016, 2020) for n in range(9)]
+    spec = spec_of(source=DAILY, backfill=backfill(share=share), limits={"max_files": limit})
+    keys = taken(judge(files, (), spec))
+    assert len(keys) == limit
+    assert any(key.startswith("2020") for key in keys)
+    assert any(key.startswith("2016") for key in keys) is (limit > 1)
