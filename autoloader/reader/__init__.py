@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from autoloader.reader.contract import Dialect, Lineage, ReadContract, SourceFile
 from autoloader.reader.duck import connect
+from autoloader.reader.infer import Inferred, infer
 from autoloader.reader.raw import fingerprint
 from autoloader.reader.reading import REJECTS, Done, FileDone, Reading, groups, open_reading
 
@@ -27,6 +28,7 @@ __all__ = [
     "Dialect",
     "Done",
     "FileDone",
+    "Inferred",
     "Lineage",
     "ReadContract",
     "Reading",
@@ -34,5 +36,6 @@ __all__ = [
     "connect",
     "fingerprint",
     "groups",
+    "infer",
     "open_reading",
 ]

@@ -118,6 +118,7 @@ def open_csv(
     *,
     longest_line: int | None = None,
     with_ordinals: bool = False,
+    tolerant: bool = False,
 ) -> Raw:
     """Files of one header as one relation. Structural faults raise in DuckDB when it is read.
 
@@ -126,6 +127,7 @@ def open_csv(
         header: Theirs.
         dialect: Theirs.
         longest_line: What DuckDB must be able to hold; None: its default, 2 MB.
+        tolerant: Leave out records that are no records, silently; for looking only.
         with_ordinals: The file is a copy of `without_ragged`, with the ordinals as its first column.
     """
     listed_columns = ["'__row': 'BIGINT'"] if with_ordinals else []
@@ -146,6 +148,8 @@ def open_csv(
     ]
     if dialect.comment:
         options.append(f"comment={literal(dialect.comment)}")
+    if tolerant:
+        options.append("ignore_errors=true")
     if longest_line is not None:
         options.append(f"max_line_size={longest_line}")
     listed = ", ".join(literal(str(p)) for p in paths)

@@ -6,7 +6,7 @@ from typing import Any
 
 from autoloader.reader.cells import Cell, null_of, text_cell
 from autoloader.reader.duck import literal
-from autoloader.reader.jsonfile import pointer, spellings
+from autoloader.reader.jsonfile import as_array, as_map, as_object, merge_structures, pointer, spellings
 from autoloader.reader.raw import RawColumn
 from autoloader.reader.typed import either, mapped, packed
 from autoloader.schema import Decimal, ListOf, MapOf, Primitive, Struct, Type
@@ -44,26 +44,38 @@ def json_cell(value: str, structure: Any, target: Type, column: RawColumn, depth
             return _plain(value, f"ltrim({scalar}, chr(1))" if column.exact else scalar, target, column)
         case ListOf(element):
             item = f"j{depth}"
-            inner = structure[0] if isinstance(structure, list) and structure else None
-            cell = json_cell(item, inner, element, column, depth + 1)
+            cell = json_cell(item, as_array(structure), element, column, depth + 1)
             items = f"CASE WHEN json_type({value}) = 'ARRAY' THEN from_json({value}, '[\"JSON\"]') END"
             return _of_kind(value, mapped(items, cell, item, "an element"), "ARRAY", target)
-        case MapOf(key, entry):
-            return _map(value, key, entry, target, column, depth)
+        case MapOf():
+            return _map(value, as_map(structure), target, column, depth)
         case Struct(fields):
-            known = structure if isinstance(structure, dict) else {}
-            names = spellings(known)
             cells: list[tuple[str, Cell]] = []
             for field in fields:
-                keys = names.get(field.file_name.casefold())
-                if keys is None:
-                    cells.append((field.name, Cell(null_of(field.type), "false", "")))
-                    continue
-                parts = [f"json_extract({value}, {pointer(k)})" for k in keys]
-                part = parts[0] if len(parts) == 1 else f"coalesce({', '.join(parts)})"
-                cells.append((field.name, json_cell(part, known[keys[0]], field.type, column, depth)))
+                part, inner = _part(value, structure, field.file_name)
+                cell = Cell(null_of(field.type), "false", "")
+                if part is not None:
+                    cell = json_cell(part, inner, field.type, column, depth)
+                cells.append((field.name, cell))
             present = f"coalesce(json_type({value}) = 'OBJECT', false)"
             return _of_kind(value, packed(present, cells), "OBJECT", target)
+
+
+def _part(value: str, structure: Any, field: str) -> tuple[str | None, Any]:
+    """The SQL of one field of a JSON object and its structure; None: no object has it."""
+    known = as_object(structure)
+    if known is None:
+        own = f"list_filter(json_keys({value}), lambda k: lower(k) = {literal(field.lower())})[1]"
+        escaped = f"'/' || replace(replace({own}, '~', '~0'), '/', '~1')"
+        return f"CASE WHEN json_type({value}) = 'OBJECT' THEN json_extract({value}, {escaped}) END", None
+    keys = spellings(known).get(field.casefold())
+    if keys is None:
+        return None, None
+    parts = [f"json_extract({value}, {pointer(k)})" for k in keys]
+    inner = known[keys[0]]
+    for other in keys[1:]:
+        inner = merge_structures(inner, known[other])
+    return (parts[0] if len(parts) == 1 else f"coalesce({', '.join(parts)})"), inner
 
 
 def _of_kind(value: str, cell: Cell, kind: str, target: Type) -> Cell:
@@ -75,15 +87,15 @@ def _of_kind(value: str, cell: Cell, kind: str, target: Type) -> Cell:
     return Cell(cell.value, bad, error)
 
 
-def _map(value: str, key: Type, entry: Type, target: Type, column: RawColumn, depth: int) -> Cell:
-    item = f"j{depth}"
+def _map(value: str, structure: Any, target: MapOf, column: RawColumn, depth: int) -> Cell:
+    item, key = f"j{depth}", target.key
     escaped = f"'/' || replace(replace({item}, '~', '~0'), '/', '~1')"
     key_cell = (
         text_cell(item, key)
         if isinstance(key, Primitive | Decimal)
         else Cell(null_of(key), "true", "has a key of a nested type")
     )
-    value_cell = json_cell(f"json_extract({value}, {escaped})", None, entry, column, depth + 1)
+    value_cell = json_cell(f"json_extract({value}, {escaped})", structure, target.value, column, depth + 1)
     both = either(key_cell, value_cell)
     pair = Cell(f"struct_pack(key := {key_cell.value}, value := {value_cell.value})", both.bad, both.error)
     keys = f"CASE WHEN json_type({value}) = 'OBJECT' THEN json_keys({value}) END"
@@ -102,10 +114,13 @@ def unknown_parts(column: RawColumn, target: Type) -> list[tuple[str, str]]:
 
 def _unknown(path: str, value: str, structure: Any, target: Type) -> list[tuple[str, str]]:
     match target:
-        case Struct(fields) if isinstance(structure, dict):
+        case Struct(fields):
             known = {f.file_name.casefold(): f for f in fields}
+            inside = as_object(structure)
+            if inside is None:
+                return [(path, _if_strange(value, [f.file_name for f in fields]))]
             found: list[tuple[str, str]] = []
-            for key, inner in structure.items():
+            for key, inner in inside.items():
                 part = f"json_extract({value}, {pointer(key)})"
                 field = known.get(key.casefold())
                 if field is None:
@@ -113,7 +128,17 @@ def _unknown(path: str, value: str, structure: Any, target: Type) -> list[tuple[
                 else:
                     found.extend(_unknown(f"{path}.{key}", part, inner, field.type))
             return found
-        case ListOf(element) if isinstance(structure, list) and structure:
-            return [(path, value)] if _unknown(path, value, structure[0], element) else []
+        case ListOf(element) | MapOf(_, element) if not isinstance(element, Primitive | Decimal):
+            inner = as_array(structure) if isinstance(target, ListOf) else as_map(structure)
+            strange = inner is None or _unknown(path, value, inner, element)
+            whole = f"CASE WHEN json_type({value}) IN ('ARRAY', 'OBJECT') THEN {value} END"
+            return [(path, whole)] if strange else []
         case _:
             return []
+
+
+def _if_strange(value: str, fields: list[str]) -> str:
+    """A JSON object that has a key besides the fields; null for every other value."""
+    listed = ", ".join(literal(f.lower()) for f in fields)
+    strange = f"len(list_filter(json_keys({value}), lambda k: lower(k) NOT IN ({listed}))) > 0"
+    return f"CASE WHEN json_type({value}) = 'OBJECT' THEN CASE WHEN {strange} THEN {value} END END"

@@ -34,7 +34,7 @@ _KINDS: Final = {
 }
 MARK: Final = "\x01"
 _NUMBERS: Final = r"""((?:"(?:[^"\\]|\\.)*"|[^"0-9-]|-[^0-9"])*)(-?[0-9][0-9.eE+-]*|$)"""
-_MARKED: Final = r"""\1"\\u0001\2\""""
+_MARKED: Final = r'\1"\\u0001\2"'
 _LONG: Final = "[0-9][0-9.]{15,}"
 
 
@@ -75,6 +75,18 @@ def open_json(
             fix="Upload the whole file again; no row of it has been loaded.",
         )
     return _raw(relation, look, schema)
+
+
+def sample_lines(con: duckdb.DuckDBPyConnection, path: Path, rows: int) -> list[str]:
+    """The texts of the first records of a plain UTF-8 file.
+
+    Raises:
+        ReadError: The file is no JSON.
+    """
+    relation = _records(con, [path], None)
+    if relation is None:
+        return []
+    return [r[0] for r in con.execute(f"SELECT line FROM ({relation}) LIMIT {rows}").fetchall()]
 
 
 def _records(con: duckdb.DuckDBPyConnection, paths: Sequence[Path], longest_line: int | None) -> str | None:
@@ -168,7 +180,55 @@ def merge_structures(left: Any, right: Any) -> Any:
     numbers = ("UBIGINT", "BIGINT", "DOUBLE")
     if left in numbers and right in numbers:
         return max(left, right, key=numbers.index)
-    return "JSON"
+    if not isinstance(left, dict | list | tuple) and not isinstance(right, dict | list | tuple):
+        return "JSON" if "JSON" in (left, right) else ("scalar", left, right)
+    return _mixed([*_options(left), *_options(right)])
+
+
+def _options(structure: Any) -> list[Any]:
+    return list(structure[1:]) if isinstance(structure, tuple) else [structure]
+
+
+def _mixed(options: list[Any]) -> Any:
+    """Values of several kinds: the objects as one, the arrays as one, the scalars by name."""
+    result: list[Any] = ["mixed"]
+    for kind in (dict, list):
+        alike = [o for o in options if isinstance(o, kind)]
+        if alike:
+            merged = alike[0]
+            for other in alike[1:]:
+                merged = merge_structures(merged, other)
+            result.append(merged)
+    result.extend(dict.fromkeys(o for o in options if isinstance(o, str)))
+    return tuple(result)
+
+
+def as_object(structure: Any) -> dict[str, Any] | None:
+    """What is known of the objects among the values; None: any key may be there."""
+    options = _options(structure)
+    if structure is None or "JSON" in options:
+        return None
+    return next((o for o in options if isinstance(o, dict)), {})
+
+
+def as_array(structure: Any) -> Any:
+    """The structure of the elements of the arrays among the values; None: anything may be there."""
+    options = _options(structure)
+    if structure is None or "JSON" in options:
+        return None
+    found = next((o for o in options if isinstance(o, list)), [])
+    return found[0] if found else "NULL"
+
+
+def as_map(structure: Any) -> Any:
+    """The structure of the values of all keys of the objects among the values; None: anything may be there."""
+    known = as_object(structure)
+    if known is None:
+        return None
+    merged: Any = "NULL"
+    for inner in known.values():
+        merged = merge_structures(merged, inner)
+    return merged
 
 
 def structure_type(structure: Any) -> Type:
@@ -180,6 +240,8 @@ def structure_type(structure: Any) -> Type:
         return Struct(fields.columns) if fields.columns else Primitive("string")
     if isinstance(structure, list):
         return ListOf(structure_type(structure[0]) if structure else Primitive("string"))
+    if isinstance(structure, tuple):
+        return Primitive("string")
     return Primitive(_KINDS.get(str(structure), "string"))
 
 
@@ -200,7 +262,7 @@ def _raw(relation: str, look: Look, schema: TableSchema) -> Raw:
     exact = _must_be_exact(look, schema)
     good = "line"
     if look.broken or look.strangers:
-        good = "CASE WHEN json_valid(line) AND json_type(line) = 'OBJECT' THEN line END"
+        good = "CASE WHEN json_valid(line) THEN CASE WHEN json_type(line) = 'OBJECT' THEN line END END"
     if exact:
         marked = f"regexp_replace({good}, {literal(_NUMBERS)}, {literal(_MARKED)}, 'g')"
         good = f"left({marked}, -8)"
@@ -233,13 +295,10 @@ def _raw(relation: str, look: Look, schema: TableSchema) -> Raw:
 
 
 def _merged(structure: dict[str, Any], names: list[str]) -> Any:
-    """Structures of one key in several spellings; objects are laid over each other."""
-    merged: dict[str, Any] = {}
-    for item in names:
-        inner = structure[item]
-        if not isinstance(inner, dict):
-            return inner
-        merged |= inner
+    """The structure of one key in several spellings."""
+    merged = structure[names[0]]
+    for item in names[1:]:
+        merged = merge_structures(merged, structure[item])
     return merged
 
 
@@ -252,7 +311,7 @@ def _row_rules(look: Look) -> tuple[RowRule, ...]:
     if look.broken:
         rules.append(RowRule("NOT json_valid(line)", "line", "'is not valid JSON'"))
     if look.strangers:
-        stranger = "(json_valid(line) AND json_type(line) <> 'OBJECT')"
+        stranger = "CASE WHEN json_valid(line) THEN json_type(line) <> 'OBJECT' ELSE false END"
         rules.append(RowRule(stranger, "line", "'is a JSON value, but no object'"))
     if look.doubles:
         keys = "json_keys(good)"
@@ -281,7 +340,8 @@ def _holds_doubles(structure: Any) -> bool:
 
 
 def _is_mixed(structure: Any) -> bool:
-    return '"JSON"' in json.dumps(structure)
+    text = json.dumps(structure)
+    return '"JSON"' in text or '"mixed"' in text or '"scalar"' in text
 
 
 def _holds(kind: Type, word: str) -> bool:

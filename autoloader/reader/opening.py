@@ -160,6 +160,6 @@ def _next_way(error: Exception, how: How, ways: Sequence[How], path: Path) -> Ho
         return How.CLEAN
     raise ReadError(
         "The file cannot be read.",
-        why=str(error).partition("\n\n")[0][:600],
+        why=str(error).partition("\n\n")[0].replace(str(path), path.name)[:600],
         fix="Check it against source.format and source.options, or upload it again.",
     ) from error
