@@ -210,7 +210,7 @@ def test_a_large_file_streams_into_its_own_data_files(
     monkeypatch.setattr("autoloader.loader.tasks.OWN_FILE_BYTES", 1000)
     body = "id,name\n" + "".join(f"{i},name number {i}\n" for i in range(300_000))
     rows = source(tmp_path / "in", big=body)
-    results = run(job(lake, target_file_bytes=1_000_000), rows)
+    results = run(job(lake, target_file_bytes=10_000), rows)
     own = [d for d in data_of(results) if d["src_file_ids"] == [1]]
     assert len(own) > 1
     assert sum(d["rows"] for d in own) == 300_000
