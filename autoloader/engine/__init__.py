@@ -70,9 +70,7 @@ def start(
         case "sail":
             return _sail(cores)
         case _:
-            raise SettingsError(
-                f"There is no engine {wanted!r}.", fix="Use auto, local, cluster, connect or sail."
-            )
+            raise SettingsError(f"There is no engine {wanted!r}.", fix="Use auto, local, cluster, connect or sail.")
 
 
 class StartingEngine:

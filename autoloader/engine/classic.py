@@ -7,7 +7,7 @@ tasks start first), and without Spark SQL, whose first query costs two seconds m
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from autoloader.engine.jobs import POLL_S, Job
 from autoloader.engine.packing import PackedTask
@@ -16,17 +16,20 @@ if TYPE_CHECKING:
     from pyspark import SparkContext
 
 
+CANCEL_S: Final = 5.0
+
+
 def run(
     context: SparkContext,
+    group: str,
     task: PackedTask,
     packed: tuple[tuple[int, bytes], ...],
     on_progress: Callable[[int, int], None],
 ) -> list[bytes]:
-    """Runs every packed task as one Spark task; returns their results in the order of `packed`.
+    """Runs every packed task as one Spark task of a job in that group; their results in the order of `packed`.
 
     The job runs in a thread of its own, so that progress and Ctrl-C are served by the caller's.
     """
-    group = f"autoloader-{task.run_id}"
     job = Job(lambda: _collect(context, task, packed, group))
     job.start()
     try:
@@ -34,6 +37,7 @@ def run(
             on_progress(min(_done(context, group), len(packed)), len(packed))
     except BaseException:
         context.cancelJobGroup(group)
+        job.wait(CANCEL_S)
         raise
     return [payload for _, payload in job.result()]
 

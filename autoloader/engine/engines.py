@@ -16,6 +16,7 @@ import pyarrow as pa
 from autoloader.engine.failures import explain
 from autoloader.engine.packing import PackedTask, TaskFunction, from_bytes, pack
 from autoloader.engine.shipping import package_zip
+from autoloader.errors import EngineError
 
 if TYPE_CHECKING:
     from pyspark import SparkContext
@@ -55,9 +56,7 @@ class Engine(ABC):
         """Ends what `start` started, and nothing that was there before. Twice is once."""
 
     @abstractmethod
-    def _run(
-        self, task: PackedTask, packed: tuple[tuple[int, bytes], ...], tell: OnProgress
-    ) -> list[bytes]: ...
+    def _run(self, task: PackedTask, packed: tuple[tuple[int, bytes], ...], tell: OnProgress) -> list[bytes]: ...
 
     def map(
         self,
@@ -118,14 +117,15 @@ class ClassicEngine(Engine):
 
     jvm = True
 
-    def __init__(
-        self, kind: Kind, context: SparkContext, jvm: Jvm | None, notes: tuple[str, ...] = ()
-    ) -> None:
+    def __init__(self, kind: Kind, context: SparkContext, jvm: Jvm | None, notes: tuple[str, ...] = ()) -> None:
         self.kind = kind
         self.version = str(context.version)
         self.notes = notes
         self.context = context
         self._lease = _ContextLease.take(context, jvm)
+        self._running: set[str] = set()
+        self._changed = threading.Condition()
+        self._stopped = False
 
     @property
     def parallelism(self) -> int:
@@ -138,12 +138,27 @@ class ClassicEngine(Engine):
 
     def stop(self) -> None:
         """Ends our JVM once nobody in this process uses it; leaves a context that was here before."""
+        with self._changed:
+            self._stopped = True
+            for group in self._running:
+                self.context.cancelJobGroup(group)
+            self._changed.wait_for(lambda: not self._running, timeout=5)
         self._lease.give_back()
 
     def _run(self, task: PackedTask, packed: tuple[tuple[int, bytes], ...], tell: OnProgress) -> list[bytes]:
         from autoloader.engine import classic
 
-        return classic.run(self.context, task, packed, tell)
+        group = f"autoloader-{task.run_id}"
+        with self._changed:
+            if self._stopped:
+                raise EngineError("The engine was stopped.")
+            self._running.add(group)
+        try:
+            return classic.run(self.context, group, task, packed, tell)
+        finally:
+            with self._changed:
+                self._running.discard(group)
+                self._changed.notify_all()
 
 
 class ConnectEngine(Engine):

@@ -34,9 +34,7 @@ _KNOWN: Final = (
         "Use fewer cores per machine or machines with more memory, then run the same command again.",
     ),
     (
-        re.compile(
-            r"SparkContext was shut down|Job aborted due to stage failure.*lost|executor.* lost", re.I
-        ),
+        re.compile(r"SparkContext was shut down|Job aborted due to stage failure.*lost|executor.* lost", re.I),
         "Spark lost the job: its driver or its executors went away.",
         "Run the same command again; what was not committed is loaded again.",
     ),
@@ -46,9 +44,7 @@ _KNOWN: Final = (
         'Install a PySpark that it knows:\n    pip install "pyspark<4.3"',
     ),
 )
-_TRACEBACK_END: Final = re.compile(
-    r"^\s*((?:[\w]+\.)*\w*(?:Error|Exception|Exit|Interrupt)\b.*)$", re.MULTILINE
-)
+_TRACEBACK_END: Final = re.compile(r"^\s*((?:[\w]+\.)*\w*(?:Error|Exception|Exit|Interrupt)\b.*)$", re.MULTILINE)
 
 
 def explain(error: BaseException, *, doing: str = "The Spark job failed") -> EngineError:

@@ -6,6 +6,7 @@ PySpark's own launcher shares our stderr with the JVM and takes twice as long. T
 
 from __future__ import annotations
 
+import atexit
 import os
 import re
 import shutil
@@ -55,6 +56,7 @@ class Jvm:
 
     def stop(self) -> None:
         """Ends the JVM at once and removes its folder. It holds nothing that is worth a farewell."""
+        atexit.unregister(self.stop)
         if self.process.stdin:
             with suppress(OSError):
                 self.process.stdin.close()
@@ -84,7 +86,9 @@ def launch(conf: Mapping[str, str], java: JavaInfo | None, *, driver_memory: str
                 start_new_session=True,  # Ctrl-C is ours to handle, not the JVM's
             )
         port, secret = _await_greeting(process, greeting)
-        return Jvm(process, port, secret, workdir)
+        jvm = Jvm(process, port, secret, workdir)
+        atexit.register(jvm.stop)
+        return jvm
     except BaseException as error:
         reason = _reason(workdir / "spark.log")
         if process is not None:
@@ -163,6 +167,8 @@ def _reason(log: Path) -> str:
     except OSError:
         return ""
     causes = re.findall(r"^(?:Caused by|Exception in thread \S+): ?(.*)$", text, re.MULTILINE)
+    if match := re.search(r"^(.+)\nError: Could not create the Java Virtual Machine", text, re.MULTILINE):
+        return match[1].strip()
     if match := re.search(r"^(Error[: ].*|.*UnsupportedClassVersionError.*)$", text, re.MULTILINE):
         return match[1].strip()
     return (causes[-1] if causes else last_line(text)).strip()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 import threading
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from autoloader.engine.failures import explain
 from autoloader.engine.java import JavaInfo, find_java, why_none
@@ -54,8 +56,7 @@ def java_or_refuse() -> JavaInfo:
         raise EngineError(
             "Spark cannot start: no Java 17 or newer is usable here.",
             why=why_none(),
-            fix="Install a JDK 17+ (or set JAVA_HOME to one), or use the engine without Java:\n"
-            "    --engine sail",
+            fix="Install a JDK 17+ (or set JAVA_HOME to one), or use the engine without Java:\n    --engine sail",
         )
     return java
 
@@ -82,6 +83,7 @@ def spark_context(
 
     from autoloader.engine.jvm import gateway_of, launch
 
+    _knock_at_master(master)
     merged = {**_defaults(master), **conf, "spark.master": master}
     jvm = launch(merged, java)
     try:
@@ -90,6 +92,7 @@ def spark_context(
             settings.setAll(list({"spark.app.name": "autoloader", **merged}.items()))
             context = SparkContext(gateway=gateway, conf=settings, environment=dict(environment or {}))
         context.pythonExec = conf.get("spark.pyspark.python", sys.executable)
+        context._accumulatorServer.handle_error = lambda *_: None  # a traceback when the JVM hangs up
         return context, jvm
     except BaseException as error:
         release_context()
@@ -108,7 +111,6 @@ def release_context() -> None:
 
     context = SparkContext._active_spark_context
     if server := getattr(context, "_accumulatorServer", None):
-        server.handle_error = lambda *_: None  # would print a traceback when the JVM hangs up
         server.server_shutdown = True
         threading.Thread(target=server.shutdown, daemon=True).start()
     gateway = SparkContext._gateway
@@ -139,13 +141,12 @@ def connect_session(remote: str) -> SparkSession:
             why=str(error),
             fix="Install it:\n    pip install 'autoloader[spark]'",
         ) from None
+    _knock_at_server(remote)
     try:
         session = SparkSession.builder.remote(remote).create()
         session.range(1).count()
     except Exception as error:
-        raise explain(
-            error, doing=f"The Spark Connect server {_without_token(remote)} cannot be used"
-        ) from None
+        raise explain(error, doing=f"The Spark Connect server {_without_token(remote)} cannot be used") from None
     return session
 
 
@@ -184,5 +185,42 @@ def _defaults(master: str) -> dict[str, str]:
     return quiet
 
 
+def _knock_at_master(master: str) -> None:
+    """Spark itself would try for a minute, and then go away without a word."""
+    if not master.startswith("spark://"):
+        return
+    addresses = [_host_and_port(part, 7077) for part in master.removeprefix("spark://").split(",")]
+    if not any(_answers(*address) for address in addresses):
+        raise EngineError(
+            f"The Spark master {master} does not answer.",
+            fix="Start it, or set `spark: {master: …}` in the settings to the URL that its web page shows.",
+        )
+
+
+def _knock_at_server(remote: str) -> None:
+    """The Connect client itself would try for ten minutes."""
+    parts = urlsplit(remote)
+    if any(os.environ.get(name) for name in ("grpc_proxy", "https_proxy", "http_proxy")):
+        return
+    if parts.hostname and not _answers(parts.hostname, parts.port or 15002):
+        raise EngineError(
+            f"The Spark Connect server {_without_token(remote)} does not answer.",
+            fix="Start it, or set `spark: {remote: …}` in the settings to where it is.",
+        )
+
+
+def _host_and_port(address: str, default: int) -> tuple[str, int]:
+    host, _, port = address.rpartition(":")
+    return (host, int(port)) if host and port.isdigit() else (address, default)
+
+
+def _answers(host: str, port: int) -> bool:
+    try:
+        with socket.create_connection((host.strip("[]"), port), timeout=5):
+            return True
+    except OSError:
+        return False
+
+
 def _without_token(remote: str) -> str:
-    return remote.split(";")[0]
+    return remote.split(";")[0].rstrip("/")

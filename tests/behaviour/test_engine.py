@@ -24,9 +24,7 @@ from tests.engines import KINDS, settings_for
 # the executors cannot import this file; what they run of it travels by value
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
-SEEN = pa.schema(
-    [("task", pa.int64()), ("rows", pa.int64()), ("xs", pa.list_(pa.int64())), ("process", pa.int64())]
-)
+SEEN = pa.schema([("task", pa.int64()), ("rows", pa.int64()), ("xs", pa.list_(pa.int64())), ("process", pa.int64())])
 
 
 @pytest.fixture(
@@ -96,9 +94,7 @@ def test_every_type_comes_back_as_it_went(engine: Engine) -> None:
             "ns": pa.array([1_710_055_800_123_456_789, None], pa.timestamp("ns", tz="UTC")),
             "new_york": pa.array([at, None], pa.timestamp("us", tz="America/New_York")),
             "local": pa.array([at.replace(tzinfo=None), None], pa.timestamp("us")),
-            "decimal": pa.array(
-                [Decimal("12345678901234567890.123456789012345678"), None], pa.decimal128(38, 18)
-            ),
+            "decimal": pa.array([Decimal("12345678901234567890.123456789012345678"), None], pa.decimal128(38, 18)),
             "bytes": pa.array([b"\x00\xff", None], pa.binary()),
             "uuid": pa.array([b"0123456789abcdef", None], pa.binary(16)),
             "word": pa.array(["a", None], pa.dictionary(pa.int8(), pa.string())),
@@ -197,9 +193,7 @@ def test_tasks_can_import_the_package_where_they_run(engine: Engine) -> None:
         for _ in batches:
             yield pa.record_batch([pa.array([autoloader.schema.__file__])], names=["file"])
 
-    [file] = engine.map(pa.table({"task": [1]}), where, pa.schema([("file", pa.string())]))[
-        "file"
-    ].to_pylist()
+    [file] = engine.map(pa.table({"task": [1]}), where, pa.schema([("file", pa.string())]))["file"].to_pylist()
     assert (".zip" in file) == (engine.kind in ("cluster", "connect")), "shipped where disks may differ"
 
 
@@ -217,8 +211,6 @@ def test_ctrl_c_while_tasks_run_cancels_them(engine: Engine, tmp_path: Path) -> 
     folder = tmp_path
     tasks = 12 * engine.parallelism
     with pytest.raises(KeyboardInterrupt):
-        engine.map(
-            pa.table({"task": range(tasks)}), slow, pa.schema([("task", pa.int64())]), on_progress=interrupt
-        )
+        engine.map(pa.table({"task": range(tasks)}), slow, pa.schema([("task", pa.int64())]), on_progress=interrupt)
     time.sleep(3)
     assert len(list(folder.iterdir())) < tasks / 2
