@@ -8,6 +8,7 @@ Every step is a command that you can type yourself; it is shown before its outpu
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import subprocess
@@ -21,6 +22,8 @@ from typing import Final
 ROOT: Final = Path(__file__).resolve().parents[1]
 SCRATCH: Final = ROOT / ".demo"
 BUCKET: Final = "demo"
+
+sys.path.insert(0, str(ROOT))
 
 QUERY: Final = """
 SELECT a.name AS airline, count(*) AS flights, round(avg(f.dep_delay), 1) AS avg_delay_min,
@@ -69,6 +72,7 @@ def storage(*, on_s3: bool) -> Iterator[list[str]]:
     import boto3
     from moto.server import ThreadedMotoServer
 
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # a line per request
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()

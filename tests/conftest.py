@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import sys
@@ -9,9 +10,14 @@ import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from tests.playing import LocalStore, Player, S3Store, Store
+
+if TYPE_CHECKING:
+    from autoloader.engine import Engine
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -70,6 +76,7 @@ def moto_server() -> Iterator[str]:
     """The endpoint URL of an S3 server in this process, with the AWS variables set to reach it."""
     from moto.server import ThreadedMotoServer
 
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # a line per request
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
@@ -150,3 +157,38 @@ def project_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "ingestions").mkdir(parents=True)
     monkeypatch.chdir(folder)
     return folder
+
+
+# ------------------------------------------------------------------ projects played through the command line
+
+
+@pytest.fixture(scope="session")
+def spark(moto_server: str) -> Iterator[Engine]:
+    """A local Spark that every command of this process finds active, and leaves."""
+    from autoloader.engine import start
+    from autoloader.spec import SparkSettings
+
+    engine = start("local", SparkSettings(), cores=2)
+    yield engine
+    engine.stop()
+
+
+@pytest.fixture
+def player(project_dir: Path, spark: Engine) -> Player:
+    """An empty project, with Spark there."""
+    return Player(project_dir)
+
+
+@pytest.fixture
+def planning_player(project_dir: Path, moto_server: str) -> Player:
+    """An empty project whose commands need no Spark."""
+    return Player(project_dir)
+
+
+@pytest.fixture(params=["local", "s3"])
+def store(request: pytest.FixtureRequest, project_dir: Path) -> Store:
+    """An empty place for source files, on each storage in turn."""
+    if request.param == "local":
+        return LocalStore(project_dir / "in")
+    client: Any = request.getfixturevalue("s3_client")
+    return S3Store(client, request.getfixturevalue("s3_bucket"))
