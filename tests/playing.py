@@ -111,6 +111,17 @@ class Player:
         assert said.code == code, said.err + said.out
         return said
 
+    def report(self, *words: str, code: int = 0) -> dict[str, Any]:
+        """Apply without being asked; the report as data."""
+        report: dict[str, Any] = self.apply("--format", "json", *words, code=code).json
+        return report
+
+    def no_changes(self) -> None:
+        """The next plan must find nothing to do."""
+        said = self.run("plan", "--detailed-exitcode")
+        assert said.code == 0, said.out + said.err
+        assert said.out.startswith("No changes."), said.out
+
     def rows(self, table: str) -> list[dict[str, Any]]:
         """The table's rows without lineage, read by PyIceberg."""
         found = self.table(table)
