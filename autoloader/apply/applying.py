@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from autoloader.apply import changes, rebuilding, recording
+from autoloader.apply.housekeeping import note_files
 from autoloader.apply.keeping import holding
 from autoloader.apply.loading import Loaded, load_lane
 from autoloader.apply.recipe import Recipe
@@ -25,7 +26,7 @@ from autoloader.plan import Action, Basis, Change, Plan
 from autoloader.planner import WAITING
 
 if TYPE_CHECKING:
-    from autoloader.ledger import IngestionRow, Lease
+    from autoloader.ledger import IngestionRow, Lease, LeaseKind
 
 INCOMPLETE: Final = 6
 REFUSED: Final = 3
@@ -129,13 +130,16 @@ def _apply_to(tools: Tools, work: Work, name: str, mine: list[Change], done: Don
         if row is None:
             _leave(tools, name, ready, done)
             return
-        row = _prepare(tools, work, row, ready, done)
-    loads = [change for change in ready if change.lane is not None]
+        _prepare(tools, work, row, ready, done)
     complete = True
-    if loads:
-        with holding(tools, name, "load") as lease:
-            for change in loads:
-                complete = _load(tools, work, change, lease, done) and complete
+    for change in ready:
+        if change.lane is None:
+            _record_requests(tools, change, None)
+            continue
+        kind: LeaseKind = "alone" if Action.REBUILD in change.actions else "load"
+        with holding(tools, name, kind) as lease:
+            complete = _load(tools, work, change, lease, done) and complete
+    note_files(tools, name, work.files.filter(pc.equal(work.files["ingestion"], name)))
     if complete:
         recording.finish(tools, name, work.plan.plan_id)
 
@@ -148,17 +152,15 @@ def _begin(tools: Tools, work: Work, name: str, ready: list[Change]) -> Ingestio
     if recorded is None and recipe is not None and recipe.spec.previous_name is not None:
         before = tools.ledger.ingestion(recipe.spec.previous_name)
         if before is not None and any(Action.UPDATE in change.actions for change in ready):
-            check_fresh(work.plan.plan_id, basis, before, tools.lake.table(before.table or ""))
+            check_fresh(work.plan.plan_id, basis, before, tools.lake.table(recipe.spec.destination.table))
             tools.ledger.rename(before.name, name, now=tools.clock(), actor=tools.holder)
             recorded = tools.ledger.ingestion(name)
             basis = Basis(
                 name, recorded.serial if recorded else 0, "", basis.snapshot_id, basis.schema_id, basis.table_uuid
             )
-    table_name = recorded.table if recorded and recorded.table else (recipe.spec.destination.table if recipe else None)
-    table = tools.lake.table(table_name) if table_name else None
-    check_fresh(work.plan.plan_id, basis, recorded, table)
     if recipe is None:
         return None
+    check_fresh(work.plan.plan_id, basis, recorded, tools.lake.table(recipe.spec.destination.table))
     serial = recorded.serial if recorded is not None else 0
     return recording.begin(tools, work.plan.plan_id, recipe, recorded, serial)
 
@@ -166,6 +168,7 @@ def _begin(tools: Tools, work: Work, name: str, ready: list[Change]) -> Ingestio
 def _prepare(tools: Tools, work: Work, row: IngestionRow, ready: list[Change], done: Done) -> IngestionRow:
     """Everything that comes before files are loaded, with the ingestion held alone."""
     recipe = work.recipes[row.name]
+    rebuilt = any("branch_created" in _operations(change) for change in ready)
     for change in ready:
         for action in change.actions:
             started = time.monotonic()
@@ -177,6 +180,8 @@ def _prepare(tools: Tools, work: Work, row: IngestionRow, ready: list[Change], d
                 case Action.UPDATE:
                     row = changes.update(tools, recipe, row)
                     operation = "spec_recorded"
+                case Action.SCHEMA if rebuilt:
+                    continue  # it comes with the rebuilt table, in one step
                 case Action.SCHEMA:
                     row = changes.change_schema(tools, recipe, row)
                     operation = "schema_changed"
@@ -266,7 +271,9 @@ def _load_files(
     tools: Tools, work: Work, change: Change, run_id: str, files: pa.Table, lease: Lease, budget: Budget
 ) -> Loaded:
     recipe = work.recipes[change.ingestion]
-    operations = {operation.operation for operation in change.operations}
+    operations = _operations(change)
+    row = tools.ledger.ingestion(change.ingestion)
+    branch = f"refresh-{run_id}" if "branch_created" in operations else None
     target = Target(
         ingestion=change.ingestion,
         lane=change.lane or "live",
@@ -274,11 +281,16 @@ def _load_files(
         contract=recipe.contract(lineage_columns=work.lineage_columns),
         plan_id=work.plan.plan_id,
         run_id=run_id,
-        branch=f"refresh-{run_id}" if "branch_created" in operations else None,
+        branch=branch,
+        foreseen=changes.foreseen(tools, recipe, row) if branch is not None and row is not None else None,
         quarantine=recipe.spec.table_schema.on_bad_row == "quarantine",
     )
-    if target.branch is not None:
+    if branch is not None:
         return rebuilding.rebuild_aside(tools, target, files, lease, budget)
+    if "table_emptied" in operations:
+        rebuilding.empty_table(tools, target)
+    if operations & {"files_marked", "processed_files_cleared"}:
+        _mark(tools, work.files, change)
     gone = _gone_files(work.files, change.ingestion)
     if "rows_removed" in operations and gone.num_rows:
         delete_rows(tools, target, gone, lease)
@@ -291,12 +303,23 @@ def _lane_files(files: pa.Table, name: str, lane: str) -> pa.Table:
     return files.filter(pc.fill_null(pc.and_(work, mine), False))
 
 
+def _operations(change: Change) -> frozenset[str]:
+    return frozenset(operation.operation for operation in change.operations)
+
+
+def _mark(tools: Tools, files: pa.Table, change: Change) -> None:
+    """Mark all that is asked for again, so that what a limit leaves for later is not forgotten."""
+    mine = pc.and_(pc.equal(files["ingestion"], change.ingestion), pc.equal(files["lane"], change.lane))
+    paths = files.filter(pc.fill_null(mine, False))["file_path"]
+    tools.ledger.mark_reload(change.ingestion, paths=paths, now=tools.clock(), actor=tools.holder)
+
+
 def _gone_files(files: pa.Table, name: str) -> pa.Table:
     gone = pc.and_(pc.equal(files["disposition"], Disposition.MISSING.value), pc.is_valid(files["replaces"]))
     return files.filter(pc.fill_null(pc.and_(gone, pc.equal(files["ingestion"], name)), False))
 
 
-def _record_requests(tools: Tools, change: Change, run_id: str) -> None:
+def _record_requests(tools: Tools, change: Change, run_id: str | None) -> None:
     for operation in change.operations:
         if operation.operation == "request_recorded":
             details = operation.details

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from autoloader import schema as schemas
 from autoloader.apply.recipe import Recipe
 from autoloader.apply.recording import row_of
 from autoloader.apply.tools import Tools
 from autoloader.errors import LakeError
 from autoloader.lake import SchemaUpdate
-from autoloader.schema import TableSchema
+from autoloader.schema import ChangeClass, ChangeKind, TableSchema, compare
 
 if TYPE_CHECKING:
     from autoloader.ledger import IngestionRow
@@ -56,7 +57,7 @@ def change_schema(tools: Tools, recipe: Recipe, row: IngestionRow) -> IngestionR
         raise LakeError(f"There is no schema for {recipe.spec.name}.")
     table = tools.lake.table(recipe.spec.destination.table)
     if table is not None:
-        tools.lake.evolve(table.name, SchemaUpdate(target=schema, renames=_renames(row, schema)))
+        tools.lake.evolve(table.name, schema_update(_known(row, table.schema), schema))
     recorded = tools.ledger.put_ingestion(row_of(recipe, row), now=tools.clock(), actor=tools.holder)
     tools.ledger.add_schema_version(
         recipe.spec.name, list(recorded.schema or []), now=tools.clock(), resolution_type="auto_merge"
@@ -64,13 +65,34 @@ def change_schema(tools: Tools, recipe: Recipe, row: IngestionRow) -> IngestionR
     return recorded
 
 
-def _renames(row: IngestionRow, schema: TableSchema) -> tuple[tuple[str, str], ...]:
-    """Columns that read the same column of the files under another name than before."""
-    old = {column.get("from", column["name"]).lower(): column["name"] for column in row.schema or ()}
-    return tuple(
-        (old[column.file_name.lower()], column.name)
-        for column in schema.columns
-        if column.file_name.lower() in old and old[column.file_name.lower()].lower() != column.name.lower()
+def _known(row: IngestionRow, table: TableSchema) -> TableSchema:
+    """The columns as recorded, which know their names in the files; else as the table has them."""
+    return table if row.schema is None else schemas.from_data(row.schema)
+
+
+def foreseen(tools: Tools, recipe: Recipe, row: IngestionRow) -> SchemaUpdate | None:
+    """The schema update that comes with a rebuilt table; None where its columns stay."""
+    table = tools.lake.table(recipe.spec.destination.table)
+    if table is None or recipe.schema is None or not compare(table.schema, recipe.schema):
+        return None
+    return schema_update(_known(row, table.schema), recipe.schema, rebuild=True)
+
+
+def schema_update(table: TableSchema, wanted: TableSchema, *, rebuild: bool = False) -> SchemaUpdate:
+    """What brings a table's columns to the wanted ones.
+
+    Args:
+        table: The columns that it has.
+        wanted: The columns that it is to have.
+        rebuild: Its content is built anew: a column of an incompatible type leaves, and comes as a new one.
+    """
+    changes = compare(table, wanted)
+    renames = [(change.before, change.after) for change in changes if change.kind is ChangeKind.RENAME]
+    clashes = [c.column.split(".")[0] for c in changes if c.change_class is ChangeClass.INCOMPATIBLE]
+    return SchemaUpdate(
+        target=wanted,
+        renames=tuple((old, new) for old, new in renames if old is not None and new is not None),
+        drops=tuple(dict.fromkeys(clashes)) if rebuild else (),
     )
 
 

@@ -53,10 +53,16 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """A batch that is committed to a branch and not recorded yet."""
+    """A batch that is committed to a branch and not recorded yet.
+
+    Attributes:
+        outcome: Its files' results.
+        lost: Files that had rows in the old table and failed now.
+    """
 
     batch_id: str
     outcome: pa.Table = field(repr=False)
+    lost: int = 0
 
 
 def load_lane(tools: Tools, target: Target, files: pa.Table, lease: Lease, budget: Budget) -> Loaded:
@@ -113,7 +119,8 @@ def _load_batch(tools: Tools, target: Target, part: pa.Table, lease: Lease) -> L
     outcome = results.filter(pc.equal(results["kind"], "file"))
     _count(counts, outcome)
     if target.branch is not None:
-        return Loaded(counts, snapshot_id, None, tuple(problems + _failed(outcome)), (Pending(batch_id, outcome),))
+        pending = Pending(batch_id, outcome, _lost(claimed.files, outcome))
+        return Loaded(counts, snapshot_id, None, tuple(problems + _failed(outcome)), (pending,))
     tools.ledger.record(
         batch_id, outcome, snapshot_id, lease=lease, now=tools.clock(), max_attempts=target.max_attempts
     )
@@ -128,7 +135,7 @@ def _write(tools: Tools, target: Target, batch_id: str, files: pa.Table) -> pa.T
         batch_id=batch_id,
         ingested_at=tools.clock(),
         contract=target.contract,
-        main=tools.lake.write_format(target.table, branch=target.branch),
+        main=tools.lake.write_format(target.table, branch=target.branch, update=target.foreseen),
         quarantine=tools.lake.quarantine_format(target.table) if target.quarantine else None,
         storage=tools.storage,
     )
@@ -187,8 +194,15 @@ def commit_batch(
             data_files=data_files,
             removed_files=removal.removed,
             branch=target.branch,
+            foreseen=target.foreseen,
         ),
     )
+
+
+def _lost(files: pa.Table, outcome: pa.Table) -> int:
+    good = outcome.filter(pc.equal(outcome["state"], FileState.SUCCESS.value))
+    bad = files.filter(pc.invert(pc.is_in(files["src_file_id"], good["src_file_id"].combine_chunks())))
+    return int(bad.num_rows - bad["replaces"].null_count)
 
 
 def _count(counts: Counts, outcome: pa.Table) -> None:

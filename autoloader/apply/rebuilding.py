@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from autoloader.apply.loading import Loaded, load_lane
 from autoloader.apply.target import Budget, Target
@@ -35,23 +36,53 @@ def rebuild_aside(tools: Tools, target: Target, files: pa.Table, lease: Lease, b
     served = tools.lake.table(target.table)
     tools.lake.remove_branch(target.table, branch)
     tools.lake.start_branch(target.table, branch)
-    loaded = load_lane(tools, target, files, lease, budget)
-    failed = loaded.counts.failed + loaded.counts.quarantined + loaded.counts.moved + loaded.counts.left_out
-    if loaded.stopped is not None or failed:
-        tools.lake.remove_branch(target.table, branch)
-        for batch in loaded.pending:
-            tools.ledger.release(batch.batch_id, lease=lease, now=tools.clock())
-        raise IncompleteError(
-            f"{target.table} was not rebuilt; the old table is served as before.",
-            why=loaded.stopped or f"{failed} files could not be loaded, such as {_first(loaded)}",
-            fix="Plan and apply the refresh again.",
+    try:
+        loaded = load_lane(tools, target, files, lease, budget)
+        _check_whole(target, loaded)
+        snapshot_id = tools.lake.swap(
+            target.table,
+            branch,
+            expected_snapshot_id=served.snapshot_id if served else None,
+            schema_update=target.foreseen,
         )
-    snapshot_id = tools.lake.swap(target.table, branch, expected_snapshot_id=served.snapshot_id if served else None)
+    except BaseException:
+        tools.lake.remove_branch(target.table, branch)
+        raise
     for batch in loaded.pending:
         tools.ledger.record(
             batch.batch_id, batch.outcome, snapshot_id, lease=lease, now=tools.clock(), max_attempts=target.max_attempts
         )
+    _forget_the_rest(tools, target, loaded)
     return loaded
+
+
+def empty_table(tools: Tools, target: Target) -> int:
+    """Take every row out of the table, in a snapshot of its own; the files stay settled.
+
+    Returns:
+        How many files had rows in it.
+    """
+    tools.lake.rollback(target.table, None)
+    return tools.ledger.clear_rows(target.ingestion, target.run_id, now=tools.clock())
+
+
+def _check_whole(target: Target, loaded: Loaded) -> None:
+    """A rebuilt table may lack no file whose rows the old one has; files that never gave rows may fail again."""
+    lost = loaded.counts.left_out + sum(batch.lost for batch in loaded.pending)
+    if loaded.stopped is None and lost == 0:
+        return
+    raise IncompleteError(
+        f"{target.table} was not rebuilt; the old table is served as before.",
+        why=loaded.stopped or f"{lost} files whose rows it has could not be loaded, such as {_first(loaded)}",
+        fix="Plan and apply the refresh again.",
+    )
+
+
+def _forget_the_rest(tools: Tools, target: Target, loaded: Loaded) -> None:
+    """Files that are not in the new table (gone from storage, out of scope) have no rows any more."""
+    ids = [pc.min(batch.outcome["src_file_id"]).as_py() for batch in loaded.pending]
+    if ids:
+        tools.ledger.clear_rows(target.ingestion, target.run_id, now=tools.clock(), below=min(ids))
 
 
 def _first(loaded: Loaded) -> str:

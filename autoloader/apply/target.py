@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from autoloader.apply.report import Counts
 
 if TYPE_CHECKING:
+    from autoloader.lake import SchemaUpdate
     from autoloader.reader import ReadContract
 
 
@@ -26,6 +27,7 @@ class Target:
         run_id: The run that the batches belong to.
         max_attempts: Failures of one file before it is quarantined.
         quarantine: Whether rejected rows are kept in `<table>__quarantine`.
+        foreseen: Schema update that comes with the branch's swap.
     """
 
     ingestion: str
@@ -37,6 +39,7 @@ class Target:
     branch: str | None = None
     max_attempts: int = 3
     quarantine: bool = True
+    foreseen: SchemaUpdate | None = None
 
 
 @dataclass(frozen=True, slots=True)

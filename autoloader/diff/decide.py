@@ -153,7 +153,7 @@ def _again(rules: Rules) -> tuple[Decision, ...]:
         young = _young(rules, Lane.REFRESH)
         table += [
             *young,
-            Decision("rebuild", "known", again, text("the table is rebuilt (refresh: full)"), Lane.REFRESH),
+            Decision("rebuild", "known", again, text("the table is rebuilt (refresh: full)"), Lane.REFRESH, _REPLACED),
             Decision(
                 "rebuild_new",
                 "true",

@@ -246,14 +246,29 @@ class Lake:
         with explained(f"the branch {branch} of {name} cannot be made"):
             self._work.start_branch(self._catalog, name, branch, {"autoloader.branch": branch})
 
-    def swap(self, name: str, branch: str, *, expected_snapshot_id: int | None) -> int | None:
+    def swap(
+        self,
+        name: str,
+        branch: str,
+        *,
+        expected_snapshot_id: int | None,
+        schema_update: SchemaUpdate | None = None,
+    ) -> int | None:
         """Serve a branch's content as the table, in one step, and forget the branch's name.
+
+        Args:
+            name: The table.
+            branch: The branch.
+            expected_snapshot_id: Where the table stood when the branch was begun.
+            schema_update: Done in the same step; the branch's data files were written for it.
 
         Raises:
             LakeError: The table moved from `expected_snapshot_id` since the branch was begun.
         """
         with explained(f"the branch {branch} of {name} cannot be swapped in"):
-            found: int | None = self._work.swap(self._catalog, name, branch, expected_snapshot_id)
+            found: int | None = self._work.swap(
+                self._catalog, name, branch, expected_snapshot_id, schema_update
+            )
             return found
 
     def remove_branch(self, name: str, branch: str) -> None:
@@ -285,9 +300,9 @@ class Lake:
         snapshot_id: int | None = None,
         with_paths: bool = False,
     ) -> pa.Table:
-        """Rows per source file version: `src_file_id, file_path, batch_id, rows`, sorted by id.
+        """Rows per source file version: `src_file_id, file_path, batch_id, ingested_at, rows`, sorted by id.
 
-        Path and batch are null unless `with_paths` (which reads two more columns). Rows that are not ours
+        Path, batch and time are null unless `with_paths` (which reads three more columns). Rows that are not ours
         are counted under a null id.
         """
         with explained(f"the data files of {name} cannot be read"):

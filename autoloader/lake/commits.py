@@ -15,6 +15,7 @@ from pyiceberg.catalog import Catalog
 from pyiceberg.exceptions import CommitFailedException, CommitStateUnknownException, ValidationException
 from pyiceberg.manifest import DataFile, ManifestContent
 from pyiceberg.table import Table, Transaction
+from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.table.refs import MAIN_BRANCH
 from pyiceberg.table.snapshots import ancestors_of
 
@@ -39,6 +40,7 @@ def commit_files(
     removed: Iterable[str],
     branch: str | None,
     schema_update: SchemaUpdate | None = None,
+    foreseen: SchemaUpdate | None = None,
 ) -> int | None:
     """Commit one batch to one table, once.
 
@@ -55,7 +57,7 @@ def commit_files(
                 apply_update(update, table.schema(), schema_update)
         if not gone and (rows is None or not rows.num_rows):
             return
-        known = DataFiles(transaction.table_metadata)
+        known = DataFiles(updated(table, foreseen) if foreseen is not None else transaction.table_metadata)
         added = [known.data_file(row) for row in rows.to_pylist()] if rows is not None else []
         snapshot = transaction.update_snapshot(snapshot_properties=dict(summary), branch=branch or MAIN_BRANCH)
         if not gone:
@@ -69,6 +71,14 @@ def commit_files(
         producer.commit()
 
     return commit(catalog, name, stage, batch_id=batch_id, branch=branch)
+
+
+def updated(table: Table, update: SchemaUpdate) -> TableMetadata:
+    """The table's metadata as it will be after a schema update; nothing is committed."""
+    transaction = table.transaction()
+    with transaction.update_schema() as staged:
+        apply_update(staged, table.schema(), update)
+    return transaction.table_metadata
 
 
 def commit(

@@ -28,10 +28,11 @@ COUNTS: Final = pa.schema(
         pa.field("src_file_id", pa.int64()),
         pa.field("file_path", pa.string()),
         pa.field("batch_id", pa.string()),
+        pa.field("ingested_at", pa.timestamp("us", tz="UTC")),
         pa.field("rows", pa.int64(), nullable=False),
     ]
 )
-"""One row per source file version that has rows in the table; path and batch only when asked for."""
+"""One row per source file version that has rows in the table; path, batch and time only when asked for."""
 
 _READERS: Final = 8
 _LONG: Final = LongType()
@@ -71,7 +72,7 @@ def files_holding(table: Table, id_column: str, ids: Sequence[int], branch: str 
 
 def row_counts(table: Table, branch: str | None, snapshot_id: int | None, *, with_paths: bool) -> pa.Table:
     """Rows per source file version, as `COUNTS` sorted by id; reads the lineage columns only."""
-    names = ["_src_file_id", "_src_path", "_batch_id"] if with_paths else ["_src_file_id"]
+    names = ["_src_file_id", "_src_path", "_batch_id", "_ingested_at"] if with_paths else ["_src_file_id"]
     ids = [table.schema().find_field(name).field_id for name in names]
 
     def count(file: DataFile) -> pa.Table:
@@ -90,13 +91,11 @@ def row_counts(table: Table, branch: str | None, snapshot_id: int | None, *, wit
     with ThreadPoolExecutor(_READERS) as pool:
         counted = _summed(list(pool.map(count, files)), names, "rows")
     columns = dict(zip(counted.column_names, counted.columns, strict=True))
-    empty = pa.nulls(counted.num_rows, pa.string())
+    found = {**{name.removeprefix("_"): column for name, column in columns.items()}, "file_path": columns.get("_src_path")}
     return pa.table(
         [
-            columns["_src_file_id"],
-            columns.get("_src_path", empty),
-            columns.get("_batch_id", empty),
-            columns["rows"],
+            found[field.name].cast(field.type) if found.get(field.name) is not None else pa.nulls(counted.num_rows, field.type)
+            for field in COUNTS
         ],
         schema=COUNTS,
     ).sort_by("src_file_id")
@@ -104,7 +103,7 @@ def row_counts(table: Table, branch: str | None, snapshot_id: int | None, *, wit
 
 def _summed(parts: list[pa.Table], names: list[str], rows: str) -> pa.Table:
     if not parts:
-        kinds = [pa.int64(), pa.string(), pa.string()][: len(names)]
+        kinds = [pa.int64(), pa.string(), pa.string(), pa.timestamp("us", tz="UTC")][: len(names)]
         return pa.schema([*zip(names, kinds, strict=True), (rows, pa.int64())]).empty_table()
     found = pa.concat_tables(parts).group_by(names).aggregate([(rows, "sum")])
     return (

@@ -144,6 +144,7 @@ class Commit:
         removed_files: Paths of data files that leave the table in the same snapshot.
         branch: Where to; None = `main`.
         schema_update: Done in the same commit, before the snapshot.
+        foreseen: A schema update that the data files are written for and that comes with the branch's swap.
     """
 
     batch_id: str
@@ -155,6 +156,7 @@ class Commit:
     removed_files: tuple[str, ...] = ()
     branch: str | None = None
     schema_update: SchemaUpdate | None = None
+    foreseen: SchemaUpdate | None = None
 
     @property
     def summary(self) -> dict[str, str]:

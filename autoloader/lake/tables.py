@@ -113,10 +113,7 @@ def write_format(table: Table, update: SchemaUpdate | None = None) -> WriteForma
     """What data files of the table look like, after a schema update that is to be committed with them."""
     metadata = table.metadata
     if update is not None:
-        transaction = table.transaction()
-        with transaction.update_schema() as staged:
-            apply_update(staged, table.schema(), update)
-        metadata = transaction.table_metadata
+        metadata = commits.updated(table, update)
     return WriteFormat(
         location=metadata.location.rstrip("/"),
         schema_json=metadata.schema().model_dump_json(),
@@ -159,6 +156,7 @@ def commit(catalog: Catalog, name: str, wanted: Commit) -> int | None:
         removed=wanted.removed_files,
         branch=wanted.branch,
         schema_update=wanted.schema_update,
+        foreseen=wanted.foreseen,
     )
     if by_table["quarantine"].num_rows:
         _commit_quarantine(catalog, name, wanted, by_table["quarantine"])
@@ -255,7 +253,13 @@ def start_branch(catalog: Catalog, name: str, branch: str, summary: Mapping[str,
     commits.commit(catalog, name, stage, branch=branch)
 
 
-def swap(catalog: Catalog, name: str, branch: str, expected_snapshot_id: int | None) -> int | None:
+def swap(
+    catalog: Catalog,
+    name: str,
+    branch: str,
+    expected_snapshot_id: int | None,
+    schema_update: SchemaUpdate | None = None,
+) -> int | None:
     """Make a branch's snapshot the current one of `main`, and drop the branch's name.
 
     Raises:
@@ -278,6 +282,9 @@ def swap(catalog: Catalog, name: str, branch: str, expected_snapshot_id: int | N
                 why=f"the served table moved meanwhile, from snapshot {expected_snapshot_id} to {now}",
                 fix="run the refresh again; the table that is served is untouched.",
             )
+        if schema_update is not None:
+            with transaction.update_schema() as update:
+                apply_update(update, table.schema(), schema_update)
         ManageSnapshots(transaction).set_current_snapshot(ref_name=branch).remove_branch(branch).commit()
 
     return commits.commit(catalog, name, stage)

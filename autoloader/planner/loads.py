@@ -155,7 +155,8 @@ def _rows(number: int) -> str:
 
 def _operations(case: Case, lane: Lane, groups: Sequence[Group], estimated: Estimate | None) -> list[Operation]:
     found: list[Operation] = []
-    replaced = [g for g in groups if g.is_work and g.replaced_files]
+    whole = lane == Lane.REFRESH and case.refresh is not None and case.refresh[0] == "full"
+    replaced = [] if whole else [g for g in groups if g.is_work and g.replaced_files]
     if lane == Lane.REFRESH and case.refresh is not None:
         found += refresh_operations(case)
     elif lane in (Lane.REINGEST, Lane.REFRESH):

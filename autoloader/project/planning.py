@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from autoloader import __version__
@@ -68,10 +67,8 @@ def make_plan(
         history=history,
         asked=asked,
         diagnostics=[*specs.diagnostics, *problems],
+        notes=[note for recipe in recipes.values() for note in recipe.notes],
     )
-    notes = tuple(note for recipe in recipes.values() for note in recipe.notes)
-    if notes and plan.changes:
-        plan = replace(plan, notes=(*plan.notes, *notes))
     return Planned(plan, _all_files(looked), {name: recipe.to_data() for name, recipe in recipes.items()})
 
 

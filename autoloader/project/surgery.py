@@ -200,9 +200,10 @@ def _with_identity(project: Project, spec: IngestionSpec, held: pa.Table) -> pa.
 
     root = canonical(spec.source.path, project.place.project_dir)
     listing = Source(root, project.specs().settings.storage).list().table
-    moments = listing.set_column(3, "modified_ns", listing["modified_at"].cast(pa.int64()))
+    moments = listing.append_column("modified_ns", listing["modified_at"].cast(pa.int64()))
+    read_at = held["ingested_at"].cast(pa.timestamp("ns", tz="UTC")).cast(pa.int64())
     with duckdb.connect(":memory:", config={"enable_external_access": False}) as con:
-        con.register("held", held.set_column(4, "ingested_ns", held["ingested_at"].cast(pa.timestamp("ns", "UTC")).cast(pa.int64())))
+        con.register("held", held.append_column("ingested_ns", read_at))
         con.register("listing", moments)
         found = con.sql(
             "SELECT h.file_path, h.src_file_id, h.rows, h.batch_id, l.size_bytes, l.modified_ns, l.etag, l.version_id"
@@ -210,7 +211,7 @@ def _with_identity(project: Project, spec: IngestionSpec, held: pa.Table) -> pa.
             " WHERE h.src_file_id IS NOT NULL"
         ).to_arrow_table()
     at = found["modified_ns"].cast(pa.timestamp("ns", tz="UTC"))
-    return found.set_column(5, "modified_at", at)
+    return found.drop_columns("modified_ns").append_column("modified_at", at)
 
 
 @contextmanager
