@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from autoloader.apply.applying import INCOMPLETE, Done, Work, apply_plan
 from autoloader.apply.batching import BatchSize
+from autoloader.apply.housekeeping import note_files
 from autoloader.apply.recipe import Recipe
 from autoloader.apply.recording import row_of
 from autoloader.apply.recovery import recover
@@ -26,6 +27,7 @@ __all__ = [
     "Tools",
     "Work",
     "apply_plan",
+    "note_files",
     "recover",
     "row_of",
 ]

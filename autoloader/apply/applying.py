@@ -139,7 +139,8 @@ def _apply_to(tools: Tools, work: Work, name: str, mine: list[Change], done: Don
         kind: LeaseKind = "alone" if Action.REBUILD in change.actions else "load"
         with holding(tools, name, kind) as lease:
             complete = _load(tools, work, change, lease, done) and complete
-    note_files(tools, name, work.files.filter(pc.equal(work.files["ingestion"], name)))
+    mine_files = work.files.filter(pc.equal(work.files["ingestion"], name))
+    note_files(tools.ledger, name, mine_files, tools.clock())
     if complete:
         recording.finish(tools, name, work.plan.plan_id)
 
@@ -230,6 +231,7 @@ def _load(tools: Tools, work: Work, change: Change, lease: Lease, done: Done) ->
         planned_size_bytes=estimate.bytes_to_process,
         estimated_usd=estimate.cost_usd.expected if estimate.cost_usd else None,
         estimated_s=float(estimate.duration_minutes.expected) * 60 if estimate.duration_minutes else None,
+        extra=_run_facts(work.recipes[name], lane),
     )
     done.runs.append(run_id)
     tools.events.send("run_started", run_id=run_id, ingestion=name, lane=lane, files=files.num_rows)
@@ -265,6 +267,12 @@ def _load(tools: Tools, work: Work, change: Change, lease: Lease, done: Done) ->
     details = {"run": run_id, "lane": lane, "cost_usd": spent, "stopped": loaded.stopped, **loaded.counts.as_data()}
     _did(tools, done, Step(name, "run_triggered", status, elapsed_s, details))
     return loaded.stopped is None
+
+
+def _run_facts(recipe: Recipe, lane: str) -> dict[str, str | None]:
+    """What calibration needs to know of a run: the format, and the compute profile that it ran on."""
+    compute = recipe.spec.compute
+    return {"format": recipe.format, "profile": compute.backfill if lane == "backfill" else compute.live}
 
 
 def _load_files(

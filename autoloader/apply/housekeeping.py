@@ -2,38 +2,41 @@
 
 from __future__ import annotations
 
-from typing import Final
+from datetime import datetime
+from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from autoloader.apply.tools import Tools
 from autoloader.diff import START_REASON
 from autoloader.inventory import Disposition
 
+if TYPE_CHECKING:
+    from autoloader.ledger import Ledger
 
-def note_files(tools: Tools, name: str, files: pa.Table) -> None:
+
+def note_files(ledger: Ledger, name: str, files: pa.Table, now: datetime) -> None:
     """Bring the ledger to what was seen of files that are not loaded.
 
     Args:
-        tools: The surroundings.
+        ledger: The state.
         name: The ingestion; it is recorded.
         files: Its dispositions, `inventory.DIFF`.
+        now: The time.
     """
-    now = tools.clock()
     gone = _of(files, Disposition.MISSING)
     kept = gone.filter(pc.is_null(gone["replaces"]))
     if kept.num_rows:
-        tools.ledger.mark_missing(name, kept["file_path"], now=now)
+        ledger.mark_missing(name, kept["file_path"], now=now)
     back = _because(files, Disposition.DONE, _BACK)
     if back.num_rows:
-        tools.ledger.mark_returned(name, back["file_path"], now=now)
+        ledger.mark_returned(name, back["file_path"], now=now)
     touched = _of(files, Disposition.TOUCHED)
     if touched.num_rows:
-        tools.ledger.mark_touched(name, touched, now=now)
+        ledger.mark_touched(name, touched, now=now)
     skipped = _because(files, Disposition.OUT_OF_SCOPE, START_REASON)
     if skipped.num_rows:
-        tools.ledger.mark_skipped(name, skipped, now=now, reason=START_REASON)
+        ledger.mark_skipped(name, skipped, now=now, reason=START_REASON)
 
 
 _BACK: Final = "came back unchanged; its rows are in the table"

@@ -36,6 +36,7 @@ def apply(  # one parameter per option of the contract
     variables: tuple[str, ...],
     select: tuple[str, ...],
     due: bool,
+    confirm: tuple[str, ...],
     refresh: tuple[str, ...],
     reingest: tuple[str, ...],
     approved: bool,
@@ -59,6 +60,7 @@ def apply(  # one parameter per option of the contract
     wishes = Wishes.of(
         select=select,
         due=due,
+        confirm=confirm,
         refresh=pairs(refresh, "--refresh"),
         reingest=pairs(reingest, "--reingest"),
         max_usd=max_usd,

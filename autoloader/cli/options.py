@@ -33,8 +33,11 @@ def project_options(command: F) -> F:
 
 
 def selection_options(command: F) -> F:
-    """Add `--select` and `--due`: which ingestions take part."""
+    """Add `--select`, `--due` and `--confirm`: which ingestions take part, and what is meant to be so."""
     for option in (
+        click.option(
+            "--confirm", multiple=True, metavar="NAME", help="Its source may be empty or have lost most files."
+        ),
         click.option("--due", is_flag=True, help="Only ingestions whose schedule is due."),
         click.option("--select", multiple=True, metavar="NAME|tag:T", help="Only these ingestions (repeatable)."),
     ):

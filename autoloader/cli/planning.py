@@ -85,6 +85,7 @@ def plan(  # one parameter per option of the contract
     variables: tuple[str, ...],
     select: tuple[str, ...],
     due: bool,
+    confirm: tuple[str, ...],
     out: str | None,
     refresh: tuple[str, ...],
     reingest: tuple[str, ...],
@@ -103,6 +104,7 @@ def plan(  # one parameter per option of the contract
     wishes = Wishes.of(
         select=select,
         due=due,
+        confirm=confirm,
         refresh=pairs(refresh, "--refresh"),
         reingest=pairs(reingest, "--reingest"),
         refresh_only=refresh_only,

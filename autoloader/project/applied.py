@@ -23,10 +23,12 @@ from autoloader.apply import (
     Tools,
     Work,
     apply_plan,
+    note_files,
     recover,
 )
 from autoloader.errors import AutoloaderError, PlanStaleError, RefusedError, SettingsError
 from autoloader.plan import Change
+from autoloader.project.backfilling import keep_progress
 from autoloader.project.planned import Planned, Wishes
 from autoloader.render import bytes_text, count_text, escape_terminal, plural, seconds_text, table_text
 from autoloader.spec import Settings
@@ -227,6 +229,7 @@ def carry_out(project: Project, planned: Planned, wanted: Wanted) -> Report:
     engine = _LazyEngine(settings, wanted.engine, wanted.started, wanted.talk)
     if not planned.plan.changes:
         engine.stop()
+        _note(project, planned)
         return Report(Done(), time.monotonic() - started_at)
     if not project.ledger.exists:
         project.ledger.init()
@@ -246,6 +249,7 @@ def carry_out(project: Project, planned: Planned, wanted: Wanted) -> Report:
         events.send("apply_started", plan_id=planned.plan.plan_id)
         done = apply_plan(tools, work)
         done.steps[:0] = recovered
+        keep_progress(project, planned)
         sentence = engine.sentence()
         events.send("apply_finished", plan_id=planned.plan.plan_id, exit_code=done.exit_code, **done.counts.as_data())
     finally:
@@ -253,6 +257,19 @@ def carry_out(project: Project, planned: Planned, wanted: Wanted) -> Report:
         events.close()
     newer = _newer_files(project, planned) if planned.saved else None
     return Report(done, time.monotonic() - started_at, sentence, newer)
+
+
+def _note(project: Project, planned: Planned) -> None:
+    """Nothing to change: what was seen of files and backfills is still worth remembering."""
+    import pyarrow.compute as pc
+
+    if not project.ledger.exists:
+        return
+    for basis in planned.plan.basis:
+        if project.ledger.ingestion(basis.ingestion) is not None:
+            files = planned.table.filter(pc.equal(planned.table["ingestion"], basis.ingestion))
+            note_files(project.ledger, basis.ingestion, files, project.clock())
+    keep_progress(project, planned)
 
 
 def _may_be_applied(project: Project, planned: Planned) -> None:
