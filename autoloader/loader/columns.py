@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -104,18 +105,31 @@ def _ids(field_id: int, iceberg_type: Any) -> str:
     return f"{{__duckdb_field_id: {field_id}, {inner}}}"
 
 
-def projection(columns: tuple[TableColumn, ...], present: frozenset[str], source: str) -> str:
+def projection(
+    columns: tuple[TableColumn, ...],
+    present: frozenset[str],
+    source: str,
+    constants: Mapping[str, str] | None = None,
+) -> str:
     """A SELECT of the table's columns, in its order and types, from a relation that has some of them.
 
     Args:
         columns: The table's.
         present: Lower-case names that `source` has; the others become null.
         source: What stands after FROM.
+        constants: Text columns whose every value is known: written as an ENUM, which spares DuckDB the
+            search for distinct values (the file is the same, a sixth of the time).
     """
-    parts = [f"{_cast(quote(c.name) if c.name.lower() in present else 'NULL', c)} AS {quote(c.name)}" for c in columns]
+    known = constants or {}
+    parts = []
+    for column in columns:
+        value = quote(column.name) if column.name.lower() in present else "NULL"
+        parts.append(f"{_cast(value, column, known.get(column.name))} AS {quote(column.name)}")
     return f"SELECT {', '.join(parts)} FROM {source}"
 
 
-def _cast(value: str, column: TableColumn) -> str:
+def _cast(value: str, column: TableColumn, constant: str | None) -> str:
     """Without a DuckDB type the value stays as it is, for PyArrow to convert."""
+    if constant is not None and column.duckdb_type == "VARCHAR":
+        return f"CAST({value} AS ENUM({text(constant)}))"
     return value if column.duckdb_type is None else f"CAST({value} AS {column.duckdb_type})"

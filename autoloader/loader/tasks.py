@@ -156,6 +156,9 @@ class _Task:
         started = time.monotonic()
         size = sum(self._rows[f.lineage.src_file_id]["size_bytes"] for f in files)
         alone = size >= OWN_FILE_BYTES and not self._writer.partitioned
+        constants = {"_batch_id": self._job.batch_id} if self._job.contract.lineage_columns else {}
+        if constants and len(files) == 1:
+            constants["_src_path"] = files[0].lineage.src_path
         self._names += 1
         table = f"part_{self._names}"
         errors: list[LakeError] = []
@@ -163,7 +166,7 @@ class _Task:
         def put(select_sql: str) -> tuple[Written, ...]:
             if alone:
                 try:
-                    return self._writer.write_select(select_sql, self._present)
+                    return self._writer.write_select(select_sql, self._present, constants)
                 except LakeError as error:
                     errors.append(error)
                     raise

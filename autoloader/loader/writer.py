@@ -98,14 +98,17 @@ class TableWriter:
         """Whether rows go to one file per partition."""
         return bool(self.partition_fields)
 
-    def write_select(self, select_sql: str, present: frozenset[str]) -> tuple[Written, ...]:
+    def write_select(
+        self, select_sql: str, present: frozenset[str], constants: Mapping[str, str] | None = None
+    ) -> tuple[Written, ...]:
         """Write a relation of an unpartitioned table, streaming.
 
         Args:
             select_sql: A SELECT.
             present: The lower-case names of its columns.
+            constants: Text columns that have one value in all rows, and it.
         """
-        source = projection(self.columns, present, f"({select_sql})")
+        source = projection(self.columns, present, f"({select_sql})", constants if self.by_duckdb else None)
         if not self.by_duckdb:
             return self._with_pyarrow(source, "[]")
         return self._copy(source, "")
