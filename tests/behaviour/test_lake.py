@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -130,8 +132,8 @@ def test_a_replacement_takes_old_rows_out_and_new_ones_in_by_one_snapshot(lake: 
     assert len(state.history) == 3
     assert (state.rows, state.data_files) == (9, 2)
     assert lake.row_counts("raw.flights").to_pylist() == [
-        {"src_file_id": 2, "file_path": None, "batch_id": None, "rows": 5},
-        {"src_file_id": 3, "file_path": None, "batch_id": None, "rows": 4},
+        {"src_file_id": 2, "file_path": None, "batch_id": None, "ingested_at": None, "rows": 5},
+        {"src_file_id": 3, "file_path": None, "batch_id": None, "ingested_at": None, "rows": 4},
     ]
 
 
@@ -139,8 +141,8 @@ def test_row_counts_tell_path_and_batch_when_asked(local: Lake) -> None:
     local.create("raw.flights", FLIGHTS)
     load(local, f"({rows_of(1, 3)}) UNION ALL ({rows_of(2, 2)})")
     assert local.row_counts("raw.flights", with_paths=True).to_pylist() == [
-        {"src_file_id": 1, "file_path": "file:///f1", "batch_id": "b1", "rows": 3},
-        {"src_file_id": 2, "file_path": "file:///f2", "batch_id": "b1", "rows": 2},
+        {"src_file_id": 1, "file_path": "file:///f1", "batch_id": "b1", "ingested_at": kit.WHEN, "rows": 3},
+        {"src_file_id": 2, "file_path": "file:///f2", "batch_id": "b1", "ingested_at": kit.WHEN, "rows": 2},
     ]
     held = local.files_holding("raw.flights", [2, 77])
     assert [(h.held, h.rows, h.empties) for h in held] == [({2: 2}, 5, False)]
@@ -429,3 +431,14 @@ def test_commits_to_a_missing_table_are_a_clear_error(local: Lake) -> None:
     with pytest.raises(LakeError) as caught:
         local.commit("raw.flights", kit.batch())
     assert "plan again" in caught.value.fix
+
+
+def test_a_tables_state_is_read_without_importing_pyiceberg_or_sqlalchemy(local: Lake, tmp_path: Path) -> None:
+    local.create("raw.flights", FLIGHTS)
+    script = (
+        "import sys; from pathlib import Path; from autoloader.lake import Lake\n"
+        "assert Lake(project_dir=Path(sys.argv[1])).table('raw.flights') is not None\n"
+        "print([m for m in ('pyiceberg', 'sqlalchemy', 'duckdb', 'pandas') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,42 @@
+"""The state is lost while the table is there: refused, then rebuilt or adopted knowingly, never doubled."""
+
+from __future__ import annotations
+
+from tests.playing import Player, Store, work
+
+SPEC = """
+    name: sales
+    source: {{path: "{root}"}}
+    destination: {{table: shop.sales}}
+"""
+
+
+def test_a_lost_state_is_refused_then_rebuilt_from_the_table_and_only_what_changed_since_is_replaced(
+    player: Player, store: Store
+) -> None:
+    for day in (1, 2, 3):
+        store.put(f"{day}.csv", f"day,amount\n{day},1\n{day},2\n")
+    player.spec(SPEC.format(root=store.root))
+    player.apply()
+    (player.folder / ".autoloader" / "state.db").unlink()
+    said = player.run("plan")
+    assert said.code == 3
+    assert "rebuild-ledger sales" in said.out
+    player.apply(code=3)
+    assert len(player.rows("shop.sales")) == 6
+    assert player.run("rebuild-ledger", "sales", "-y").code == 0
+    player.no_changes()
+    assert player.run("verify", "sales").code == 0
+
+    (player.folder / ".autoloader" / "state.db").unlink()
+    store.put("2.csv", "day,amount\n2,20\n")
+    store.put("4.csv", "day,amount\n4,1\n")
+    store.delete("3.csv")
+    assert player.run("rebuild-ledger", "sales", "-y").code == 0
+    assert work(player.plan()) == {"changed": 1, "new": 1}
+    player.apply()
+    assert sorted((r["day"], r["amount"]) for r in player.rows("shop.sales")) == [
+        (1, 1), (1, 2), (2, 20), (3, 1), (3, 2), (4, 1),
+    ]  # fmt: skip
+    player.no_changes()
+    assert player.run("verify", "sales").code == 0
