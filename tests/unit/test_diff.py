@@ -342,7 +342,7 @@ def test_reingest_by_state_batch_schema_and_dates(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("mode", "loaded", "unseen"),
-    [("full", ("reingest", "refresh", None), ("new", "refresh", None)),
+    [("full", ("reingest", "refresh", 7), ("new", "refresh", None)),
      ("clear-history", ("reingest", "refresh", 7), ("new", "live", None)),
      ("new-only", ("done", None, None), ("new", "live", None))],
 )  # fmt: skip
