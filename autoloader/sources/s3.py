@@ -7,7 +7,7 @@ and the folders are listed side by side. Nothing here relies on the order of key
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from threading import Event, Lock
@@ -21,12 +21,13 @@ from autoloader.inventory import LISTING
 from autoloader.matching import FolderFilter, Verdict
 from autoloader.sources.faults import THROTTLED, error_code, source_error
 from autoloader.sources.outcome import Found, Problem
-from autoloader.sources.pages import PAGE, rows_of
+from autoloader.sources.pages import ROWS, Page, Pages
 
 WORKERS: Final = 16
 SPLIT_AFTER_PAGES: Final = 3
 MAX_FOLDER_PAGES: Final = 3
 MIN_KEYS_PER_FOLDER: Final = 200
+WAITING_SHARE: Final = 0.5  # a server so near that our own work is most of the time gains nothing by threads
 MAX_LOOKS: Final = 300
 THROTTLE_WAITS_S: Final = (5.0, 15.0, 30.0)
 PROGRESS_EVERY_S: Final = 0.2
@@ -46,7 +47,7 @@ class _Outcome:
 
 @dataclass(slots=True)
 class _Lister:
-    client: Any
+    source: Pages
     bucket: str
     root: str
     skip: FolderFilter | None
@@ -56,51 +57,43 @@ class _Lister:
     looks: int = 0
     keys: int = 0
 
-    def pages(self, prefix: str, delimiter: str = "") -> Any:
+    def pages(self, prefix: str, delimiter: str = "") -> Iterator[Page]:
         """The answers to one listing, in order.
 
         Raises:
             SourceError: The storage fails, or an answer cannot be complete.
         """
-        token = ""
-        while True:
+        token, more = "", True
+        while more:
             if self.stop.is_set():
                 raise SourceError(f"The listing of s3://{self.bucket}/{prefix} was stopped.")
-            asked = {"Bucket": self.bucket, "Prefix": prefix}
-            asked |= {"ContinuationToken": token} if token else {}
-            answer = self._ask(asked | ({"Delimiter": delimiter} if delimiter else {}))
-            following = answer.get("NextContinuationToken", "")
-            self._check(prefix, answer, token, following)
+            page = self._ask(prefix, delimiter, token)
+            self._check(prefix, page, token)
             with self.lock:
                 self.requests += 1
-                self.keys += rows_of(answer).num_rows
-            yield answer
-            if not answer.get("IsTruncated", bool(following)):
-                return
-            token = following
+                self.keys += page.rows.num_rows
+            yield page
+            token, more = page.following, page.truncated
 
-    def _ask(self, asked: dict[str, str]) -> dict[str, Any]:
+    def _ask(self, prefix: str, delimiter: str, token: str) -> Page:
         """One page; throttling is waited for beyond boto3's own retries."""
         from botocore.exceptions import BotoCoreError, ClientError
 
         for pause in (*THROTTLE_WAITS_S, None):
             try:
-                answer: dict[str, Any] = self.client.list_objects_v2(**asked)
-                return answer
+                return self.source.ask(prefix, delimiter, token)
             except (ClientError, BotoCoreError) as error:
                 if pause is None or error_code(error) not in THROTTLED or self.stop.wait(pause):
-                    raise source_error(f"s3://{self.bucket}/{asked['Prefix']}", "listed", error) from error
+                    raise source_error(f"s3://{self.bucket}/{prefix}", "listed", error) from error
         raise AssertionError("the last pause is None")
 
-    def _check(self, prefix: str, answer: dict[str, Any], token: str, following: str) -> None:
-        rows = rows_of(answer).num_rows
-        told = answer.get("KeyCount")
-        folders = len(answer.get("CommonPrefixes", ()))
-        short = told is not None and told not in (rows, rows + folders)
-        if short or (answer.get("IsTruncated") and (not following or following == token)):
+    def _check(self, prefix: str, page: Page, token: str) -> None:
+        rows, folders = page.rows.num_rows, len(page.folders)
+        short = page.told is not None and page.told not in (rows, rows + folders)
+        if short or (page.truncated and page.following in ("", token)):
             raise SourceError(
                 f"The storage gave an incomplete listing of s3://{self.bucket}/{prefix}.",
-                why=f"{rows + folders} entries came of {told}." if short else "More was promised without a way on.",
+                why=f"{rows + folders} of {page.told} came." if short else "More is to come, but not how.",
                 fix="Try again; nothing was changed.",
             )
 
@@ -108,10 +101,12 @@ class _Lister:
         if task.look:
             return self._look(task.prefix)
         rows: list[pa.RecordBatch] = []
-        for count, answer in enumerate(self.pages(task.prefix), 1):
-            rows.append(rows_of(answer))
-            more_to_come = answer.get("IsTruncated", False)
-            if count == SPLIT_AFTER_PAGES and more_to_come and self._worth_splitting(task.prefix, rows):
+        started_s, busy_s = time.perf_counter(), time.thread_time()
+        for count, page in enumerate(self.pages(task.prefix), 1):
+            rows.append(page.rows)
+            more_to_come = count == SPLIT_AFTER_PAGES and page.truncated
+            waits = time.thread_time() - busy_s < WAITING_SHARE * (time.perf_counter() - started_s)
+            if more_to_come and waits and self._worth_splitting(task.prefix, rows):
                 split = self._split(task.prefix)
                 if split is not None:
                     with self.lock:
@@ -133,10 +128,10 @@ class _Lister:
         while True:
             rows: list[pa.RecordBatch] = []
             folders: list[str] = []
-            for count, answer in enumerate(self.pages(prefix, "/"), 1):
-                rows.append(rows_of(answer))
-                folders += [entry["Prefix"] for entry in answer.get("CommonPrefixes", ())]
-                if count == MAX_FOLDER_PAGES and answer.get("IsTruncated"):
+            for count, page in enumerate(self.pages(prefix, "/"), 1):
+                rows.append(page.rows)
+                folders += page.folders
+                if count == MAX_FOLDER_PAGES and page.truncated:
                     with self.lock:
                         self.keys -= sum(batch.num_rows for batch in rows)
                     return None
@@ -154,12 +149,12 @@ class _Lister:
             return self.run(_Task(prefix, look=False))
         rows: list[pa.RecordBatch] = []
         more: list[_Task] = []
-        for answer in self.pages(prefix, "/"):
-            rows.append(rows_of(answer))
-            for entry in answer.get("CommonPrefixes", ()):
-                verdict = self.skip(entry["Prefix"][len(self.root) :])
+        for page in self.pages(prefix, "/"):
+            rows.append(page.rows)
+            for folder in page.folders:
+                verdict = self.skip(folder[len(self.root) :])
                 if verdict is not Verdict.SKIP:
-                    more.append(_Task(entry["Prefix"], look=verdict is Verdict.LOOK))
+                    more.append(_Task(folder, look=verdict is Verdict.LOOK))
         return _Outcome(rows, more)
 
 
@@ -185,10 +180,10 @@ def list_s3(
     Raises:
         SourceError: The listing could not be completed, for whatever reason.
     """
-    lister = _Lister(client, bucket, root, skip)
+    lister = _Lister(Pages(client, bucket), bucket, root, skip)
     tasks = [_Task(root + prefix, look=skip is not None) for prefix in prefixes]
     batches = _run_all(lister, tasks, on_progress)
-    table, problems = _listing(pa.Table.from_batches(batches, schema=PAGE), f"s3://{bucket}/", root)
+    table, problems = _listing(pa.Table.from_batches(batches, schema=ROWS), f"s3://{bucket}/", root)
     if on_progress is not None:
         on_progress(table.num_rows)
     return Found(table, problems, lister.requests)

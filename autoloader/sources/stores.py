@@ -98,24 +98,20 @@ def _s3_client(config: StorageConfig, here: Here) -> Any:
     from botocore import UNSIGNED
     from botocore.config import Config
 
-    from autoloader.sources.pages import hook
-
     session = _session(config, here)
     settings = Config(
         retries={"mode": "standard", "total_max_attempts": 4},
         connect_timeout=5,
         read_timeout=60,
         max_pool_connections=MAX_CONNECTIONS,
-        **({"signature_version": UNSIGNED} if config.anonymous else {}),
+        signature_version=UNSIGNED if config.anonymous else "s3v4",
     )
-    client = session.client(
+    return session.client(
         "s3",
         endpoint_url=config.endpoint,
         region_name=config.region or session.region_name or "us-east-1",
         config=settings,
     )
-    hook(client)
-    return client
 
 
 @lru_cache(maxsize=64)

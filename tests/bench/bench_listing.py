@@ -91,7 +91,7 @@ def main() -> dict[str, float]:
     ):
         ours_s, bare_s = measure()
         ratios[name] = ours_s / bare_s
-        print(  # noqa: T201 - a script
+        print(
             f"{name}: {ours_s:.2f} s ({count / ours_s:,.0f}/s), {bare} {bare_s:.2f} s, ratio {ours_s / bare_s:.2f}"
         )
     return ratios
