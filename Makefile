@@ -30,11 +30,11 @@ check: setup
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -q -m "not slow and not bench and not faults"
+	$(BIN)/python -m pytest -q -m "not slow and not faults"
 
 # writes docs/benchmarks.md
 bench: setup
-	$(BIN)/python -m pytest -m bench -s
+	$(BIN)/python -m tests.bench
 
 # the fault harness in full length; writes docs/reliability.md
 faults: setup
