@@ -294,7 +294,10 @@ def _load_files(
         quarantine=recipe.spec.table_schema.on_bad_row == "quarantine",
     )
     if branch is not None:
-        return rebuilding.rebuild_aside(tools, target, files, lease, budget)
+        loaded = rebuilding.rebuild_aside(tools, target, files, lease, budget)
+        if row is not None:
+            changes.record_schema(tools, recipe, row, "backfill")
+        return loaded
     if "table_emptied" in operations:
         rebuilding.empty_table(tools, target)
     if operations & {"files_marked", "processed_files_cleared"}:

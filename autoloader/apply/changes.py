@@ -47,7 +47,8 @@ def update(tools: Tools, recipe: Recipe, row: IngestionRow) -> IngestionRow:
         missing = {k: v for k, v in destination.properties.items() if table.properties.get(k) != v}
         if partition_by is not None or missing:
             tools.lake.evolve(destination.table, properties=missing, partition_by=partition_by)
-    return tools.ledger.put_ingestion(row_of(recipe, row), now=tools.clock(), actor=tools.holder)
+    spec_only = replace(recipe, schema=None)  # columns change with the table's own, in `change_schema`
+    return tools.ledger.put_ingestion(row_of(spec_only, row), now=tools.clock(), actor=tools.holder)
 
 
 def change_schema(tools: Tools, recipe: Recipe, row: IngestionRow) -> IngestionRow:
@@ -58,10 +59,23 @@ def change_schema(tools: Tools, recipe: Recipe, row: IngestionRow) -> IngestionR
     table = tools.lake.table(recipe.spec.destination.table)
     if table is not None:
         tools.lake.evolve(table.name, schema_update(_known(row, table.schema), schema))
+    return record_schema(tools, recipe, row, "auto_merge")
+
+
+def record_schema(tools: Tools, recipe: Recipe, row: IngestionRow, resolution: str) -> IngestionRow:
+    """Pin the recipe's columns, and remember them as a new schema version.
+
+    Args:
+        tools: The surroundings.
+        recipe: The recipe.
+        row: What is recorded.
+        resolution: `auto_merge`, `backfill`, `ignore` or `manual`.
+    """
     recorded = tools.ledger.put_ingestion(row_of(recipe, row), now=tools.clock(), actor=tools.holder)
-    tools.ledger.add_schema_version(
-        recipe.spec.name, list(recorded.schema or []), now=tools.clock(), resolution_type="auto_merge"
-    )
+    if recorded.schema != row.schema:
+        tools.ledger.add_schema_version(
+            recipe.spec.name, list(recorded.schema or []), now=tools.clock(), resolution_type=resolution
+        )
     return recorded
 
 

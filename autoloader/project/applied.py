@@ -27,6 +27,7 @@ from autoloader.apply import (
     recover,
 )
 from autoloader.errors import AutoloaderError, PlanStaleError, RefusedError, SettingsError
+from autoloader.inventory import Disposition
 from autoloader.plan import Change
 from autoloader.project.backfilling import keep_progress
 from autoloader.project.planned import Planned, Wishes
@@ -61,12 +62,14 @@ class Report:
         elapsed_s: Wall clock of the whole.
         engine: Sentence on the engine that ran the tasks; empty where none was needed.
         newer_files: Files that are in storage and not in the saved plan; None where that was not looked at.
+        waiting_files: Files that the plan leaves for a later run.
     """
 
     done: Done
     elapsed_s: float
     engine: str = ""
     newer_files: int | None = None
+    waiting_files: int = 0
 
     @property
     def exit_code(self) -> int:
@@ -82,6 +85,7 @@ class Report:
             "runs": self.done.runs,
             "totals": self.done.counts.as_data(),
             "newer_files": self.newer_files,
+            "waiting_files": self.waiting_files,
             "operations": [
                 {
                     "ingestion": step.ingestion,
@@ -115,6 +119,8 @@ class Report:
             )
         parts += [f"Not loaded: {escape_terminal(path)}: {escape_terminal(why)}" for path, why in self.done.problems]
         parts += [f"Error in {escape_terminal(n)}: {escape_terminal(str(e))}" for n, e in self.done.errors]
+        if self.waiting_files:
+            parts.append(f"Left for a later run: {plural(self.waiting_files, 'file')}.")
         if self.newer_files:
             parts.append(f"{plural(self.newer_files, 'newer file')}, not in this plan.")
         return "\n".join([*parts, self._last_line()])
@@ -256,7 +262,8 @@ def carry_out(project: Project, planned: Planned, wanted: Wanted) -> Report:
         engine.stop()
         events.close()
     newer = _newer_files(project, planned) if planned.saved else None
-    return Report(done, time.monotonic() - started_at, sentence, newer)
+    waiting = planned.plan.totals.files_by_disposition.get(Disposition.DEFERRED, 0)
+    return Report(done, time.monotonic() - started_at, sentence, newer, waiting)
 
 
 def _note(project: Project, planned: Planned) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from autoloader import schema as schemas
 from autoloader.apply import Recipe
+from autoloader.errors import ReadError
 from autoloader.inventory import WORK
 from autoloader.matching import format_of
 from autoloader.schema import Column, TableSchema
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from autoloader.ledger import IngestionRow
     from autoloader.project.looking import Eyes
+    from autoloader.reader import Inferred
 
 SAMPLE_FILES: Final = 5
 SAMPLE_BYTES: Final = 64_000_000
@@ -49,16 +51,26 @@ def resolve(eyes: Eyes, spec: IngestionSpec, row: IngestionRow | None, files: pa
         return Recipe(spec, known_format, declared or pinned, dialect)
     if declared is None and pinned is not None and spec.table_schema.new_columns != "add":
         return Recipe(spec, known_format, pinned, dialect)
-    from autoloader import reader
-
-    with tempfile.TemporaryDirectory(prefix="autoloader-") as folder, ExitStack() as stack:
-        paths = _fetch(eyes, sample, Path(folder), stack)
-        format_ = known_format or format_of(sample["key"][0].as_py())
-        inferred = reader.infer(paths, format_, spec.source.options, partitions=spec.source.partitions)
+    format_ = known_format or format_of(sample["key"][0].as_py())
+    try:
+        inferred = _infer(eyes, spec, sample, format_)
+    except ReadError as error:
+        if declared is None and pinned is None:
+            raise
+        note = f"no file of {spec.name}'s sample can be read: {error.what}"
+        return Recipe(spec, format_, declared or pinned, dialect, (note,))
     schema = declared or _grown(spec, pinned, inferred.schema)
     seen = f"schema of {spec.name} inferred from {sample.num_rows} of {files.num_rows if files else 0:,} files"
     notes = (*inferred.notes, *(() if declared or pinned else (seen,)))
     return Recipe(spec, inferred.format, schema, dialect or inferred.dialect.to_data(), notes)
+
+
+def _infer(eyes: Eyes, spec: IngestionSpec, sample: pa.Table, format_: str | None) -> Inferred:
+    from autoloader import reader
+
+    with tempfile.TemporaryDirectory(prefix="autoloader-") as folder, ExitStack() as stack:
+        paths = _fetch(eyes, sample, Path(folder), stack)
+        return reader.infer(paths, format_, spec.source.options, partitions=spec.source.partitions)
 
 
 def declared_schema(spec: SchemaSpec) -> TableSchema | None:

@@ -1,0 +1,227 @@
+"""Scenarios 2, 3 and 10, refresh, reingest and rollback, on real Spark and real tables."""
+
+from __future__ import annotations
+
+from tests.playing import Player, Store, work
+
+DECLARED = """
+    name: orders
+    source: {{path: "{root}"}}
+    destination: {{table: shop.orders}}
+    schema:
+      columns: [{columns}]
+"""
+INFERRED = """
+    name: orders
+    source: {{path: "{root}"{source}}}
+    destination: {{table: shop.orders}}
+{more}
+"""
+
+
+def infer(player: Player, store: Store, more: str = "", source: str = "") -> None:
+    player.spec(INFERRED.format(root=store.root, more=more, source=source))
+
+
+def declare(player: Player, store: Store, columns: str) -> None:
+    player.spec(DECLARED.format(root=store.root, columns=columns))
+
+
+def ids(player: Player) -> list[int]:
+    return sorted(row["id"] for row in player.rows("shop.orders"))
+
+
+def test_scenario_2_widening_a_type_is_metadata_only(player: Player, store: Store) -> None:
+    store.put("a.csv", "id,n\n1,10\n2,20\n")
+    declare(player, store, "{name: id, type: int}, {name: n, type: int}")
+    player.apply()
+    declare(player, store, "{name: id, type: long}, {name: n, type: int}")
+    plan = player.plan()
+    assert work(plan) == {}
+    assert any("schema" in change["actions"] for change in plan["changes"])
+    player.apply()
+    assert str(player.table("shop.orders").schema.field("id").type) == "int64"
+    assert ids(player) == [1, 2]
+    assert player.plan()["changes"] == []
+
+
+def test_scenario_2_an_incompatible_change_is_refused_until_the_table_is_rebuilt_aside(
+    player: Player, store: Store
+) -> None:
+    store.put("a.csv", "id,n\n1,10\n2,20\n")
+    store.put("b.csv", "id,n\n3,30\n")
+    declare(player, store, "{name: id, type: int}, {name: n, type: int}")
+    player.apply()
+    declare(player, store, "{name: id, type: int}, {name: n, type: string}")
+    assert player.run("plan").code == 3
+    player.apply(code=3)
+    player.apply("--refresh", "orders=full")
+    assert sorted((row["id"], row["n"]) for row in player.rows("shop.orders")) == [(1, "10"), (2, "20"), (3, "30")]
+    assert player.plan()["changes"] == []
+    assert player.run("verify", "orders").code == 0
+
+
+def test_scenario_3_a_replaced_file_leaves_nothing_of_its_old_rows(player: Player, store: Store) -> None:
+    """The seed appends: old and new rows both stay."""
+    for number in range(4):
+        store.put(f"{number}.csv", f"id,n\n{number},1\n{number + 10},1\n")
+    infer(player, store)
+    player.apply()
+    store.put("1.csv", "id,n\n1,2\n")
+    plan = player.plan()
+    assert work(plan) == {"changed": 1}
+    assert "2 old rows leave" in plan["changes"][0]["detail"]
+    player.apply()
+    assert ids(player) == [0, 1, 2, 3, 10, 12, 13]
+    assert player.run("verify", "orders").code == 0
+
+
+def test_scenario_3_files_of_the_same_identity_are_loaded_again_by_glob_and_replace_their_rows(
+    player: Player, store: Store
+) -> None:
+    store.put("q1/a.csv", "id,n\n1,1\n")
+    store.put("q2/b.csv", "id,n\n2,1\n")
+    infer(player, store)
+    player.apply()
+    assert work(player.plan("--reingest", "orders=q1/**")) == {"reingest": 1}
+    player.apply("--reingest", "orders=q1/**")
+    assert ids(player) == [1, 2]
+
+
+def test_a_reingest_request_of_the_spec_is_done_once(player: Player, store: Store) -> None:
+    store.put("q1/a.csv", "id,n\n1,1\n")
+    store.put("q2/b.csv", "id,n\n2,1\n")
+    infer(player, store)
+    player.apply()
+    infer(player, store, '    reingest: [{match: "q1/**", request: INC-812, reason: corrupted}]')
+    assert work(player.plan()) == {"reingest": 1}
+    player.apply()
+    assert ids(player) == [1, 2]
+    assert player.plan()["changes"] == []
+
+
+def test_refresh_clear_history_replaces_and_never_doubles(player: Player, store: Store) -> None:
+    store.put("a.csv", "id,n\n1,1\n")
+    store.put("b.csv", "id,n\n2,1\n")
+    infer(player, store)
+    player.apply()
+    infer(player, store, "    refresh: {mode: clear-history, request: r1}")
+    assert work(player.plan()) == {"reingest": 2}
+    player.apply()
+    assert ids(player) == [1, 2]
+    assert player.plan()["changes"] == []
+
+
+def test_refresh_new_only_says_how_many_rows_leave_and_loads_only_what_comes_later(
+    player: Player, store: Store
+) -> None:
+    store.put("a.csv", "id,n\n1,1\n2,1\n")
+    infer(player, store)
+    player.apply()
+    plan = player.plan("--refresh", "orders=new-only")
+    assert "2 rows of 1 file leave the table" in str(plan["changes"])
+    player.apply("--refresh", "orders=new-only")
+    assert player.rows("shop.orders") == []
+    store.put("b.csv", "id,n\n3,1\n")
+    player.apply()
+    assert ids(player) == [3]
+    assert player.run("verify", "orders").code == 0
+
+
+def test_rollback_takes_table_and_ledger_back_to_a_run(player: Player, store: Store) -> None:
+    store.put("a.csv", "id,n\n1,1\n")
+    infer(player, store)
+    player.apply()
+    [first] = player.run("runs", "--format", "json").json["runs"]
+    store.put("b.csv", "id,n\n2,1\n")
+    player.apply()
+    assert ids(player) == [1, 2]
+    assert player.run("rollback", "orders", "--to-run", first["run_id"]).code == 1
+    said = player.run("rollback", "orders", "--to-run", first["run_id"], "-y")
+    assert said.code == 0, said.err
+    assert ids(player) == [1]
+    assert work(player.plan()) == {"new": 1}
+    player.apply()
+    assert ids(player) == [1, 2]
+
+
+def test_protect_keeps_a_table_from_being_rebuilt_or_dropped(player: Player, store: Store) -> None:
+    store.put("a.csv", "id,n\n1,1\n")
+    infer(player, store, "    protect: true\n    on_remove: drop")
+    player.apply()
+    assert player.run("plan", "--refresh", "orders=full").code == 3
+    player.spec("", "specs.yml")
+    player.spec("vars: {}", "autoloader.yml")
+    assert player.run("plan").code == 3
+    player.apply(code=3)
+    assert ids(player) == [1]
+
+
+def test_a_spec_that_is_gone_is_forgotten_and_its_table_stays(player: Player, store: Store) -> None:
+    store.put("a.csv", "id,n\n1,1\n")
+    infer(player, store)
+    player.apply()
+    player.spec("", "specs.yml")
+    player.spec("vars: {}", "autoloader.yml")
+    [change] = player.plan()["changes"]
+    assert change["actions"] == ["forget"]
+    player.apply()
+    assert ids(player) == [1]
+    assert player.run("state", "list", "--format", "json").json["ingestions"] == []
+
+
+def test_a_renamed_ingestion_keeps_its_history(player: Player, store: Store) -> None:
+    store.put("a.csv", "id,n\n1,1\n")
+    infer(player, store)
+    player.apply()
+    infer(player, store, "    previous_name: orders")
+    text = (player.folder / "ingestions" / "specs.yml").read_text().replace("name: orders", "name: sales", 1)
+    player.spec(text)
+    assert work(player.plan()) == {}
+    player.apply()
+    assert player.plan()["changes"] == []
+    assert [row["name"] for row in player.run("state", "list", "--format", "json").json["ingestions"]] == ["sales"]
+    assert ids(player) == [1]
+
+
+def test_on_delete_keeps_rows_or_takes_them_out(player: Player, store: Store) -> None:
+    for name in "abc":
+        store.put(f"{name}.csv", f"id,n\n{ord(name)},1\n")
+    infer(player, store)
+    player.apply()
+    store.delete("a.csv")
+    player.apply()
+    assert len(ids(player)) == 3
+    [row] = player.run("files", "orders", "--state", "MISSING", "--format", "json").json["files"]
+    assert row["file_path"].endswith("a.csv")
+    infer(player, store, source=", on_delete: delete_rows")
+    player.apply()
+    assert ids(player) == [ord("b"), ord("c")]
+    assert player.run("verify", "orders").code == 0
+
+
+def test_one_bad_file_stops_no_other_and_is_quarantined_in_the_end(player: Player, store: Store) -> None:
+    store.put("good.parquet.csv", "id,n\n1,1\n")
+    store.put("bad.csv.gz", b"\x1f\x8b\x08\x00truncated")
+    infer(player, store)
+    player.apply()
+    assert ids(player) == [1]
+    states = {row["state"] for row in player.run("files", "orders", "--format", "json").json["files"]}
+    assert "SUCCESS" in states
+    assert states & {"FAILED", "QUARANTINED"}
+    store.put("bad.csv.gz", "id,n\n2,1\n")
+    player.apply()
+    assert ids(player) == [1, 2]
+
+
+def test_scenario_10_a_new_column_is_added_and_null_in_old_rows(player: Player, store: Store) -> None:
+    store.put("a.csv", "id,n\n1,1\n")
+    infer(player, store)
+    player.apply()
+    store.put("b.csv", "id,n,extra\n2,1,x\n")
+    plan = player.plan()
+    assert work(plan) == {"new": 1}
+    assert any("schema" in change["actions"] for change in plan["changes"])
+    player.apply()
+    assert {row["id"]: row["extra"] for row in player.rows("shop.orders")} == {1: None, 2: "x"}
+    assert player.plan()["changes"] == []
