@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
@@ -18,19 +19,17 @@ class Address:
     Attributes:
         label: How messages name it: the file's path, or scheme, host and database.
         path: The SQLite file, None for a server.
-        read_mode: SQLite's URI parameters: `mode=rw`, or `immutable=1` where the folder is read-only.
     """
 
     label: str
     path: Path | None
-    read_mode: str = "mode=rw"
     _uri: str = field(default="", repr=False)
     _secrets: tuple[str, ...] = field(default=(), repr=False)
 
     def driver_uri(self) -> str:
         """What ADBC opens: a SQLite URI that never creates a file, or a plain libpq URI."""
         if self.path is not None:
-            return f"file:{quote(str(self.path))}?{self.read_mode}"
+            return f"file:{quote(str(self.path))}?{_mode(self.path)}"
         return self._uri
 
     def redacted(self, text: str) -> str:
@@ -38,6 +37,13 @@ class Address:
         for secret in self._secrets:
             text = text.replace(secret, "***")
         return text
+
+
+def _mode(path: Path) -> str:
+    """In a folder that cannot be written WAL's side files cannot be made, so only reading as is works."""
+    if os.access(path.parent, os.W_OK) or Path(f"{path}-wal").exists():
+        return "mode=rw"
+    return "mode=ro&immutable=1"
 
 
 def parse_address(url: str) -> Address:
@@ -72,7 +78,7 @@ def _server_address(rest: str) -> Address:
         query = parse_qsl(parts.query, strict_parsing=bool(parts.query), keep_blank_values=True)
     except ValueError:
         raise malformed from None
-    if parts.fragment or "@" in parts.path:
+    if parts.fragment or "@" in parts.path or parts.netloc.count("@") > 1:
         raise malformed
     options = dict(query)
     secrets = {parts.password or "", unquote(parts.password or "")}

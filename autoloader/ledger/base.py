@@ -10,8 +10,9 @@ from typing import Any, Final
 import pyarrow as pa
 
 from autoloader.errors import LedgerError
-from autoloader.ledger.connection import INSTANT_US, Database, Session
+from autoloader.ledger.connection import Database
 from autoloader.ledger.rows import ProjectRow
+from autoloader.ledger.session import INSTANT_US, Session
 
 VERSION: Final = "0001"
 """The newest migration of this release."""
@@ -117,6 +118,11 @@ def take_numbers(database: Database, session: Session, count: int) -> int:
         return int(session.query(sql, count=count).column(0)[0].as_py())
     with database.writing() as other:
         return int(other.query(sql, count=count).column(0)[0].as_py())
+
+
+def empty(schema: pa.Schema) -> pa.Table:
+    """No rows. Unlike `schema.empty_table()` it does not import pandas, which a plan has no time for."""
+    return pa.Table.from_batches([], schema)
 
 
 def to_json(value: Any) -> str | None:

@@ -59,7 +59,7 @@ def _sqlite_error(address: Address, text: str) -> AutoloaderError:
     for marks, what, fix in _SQLITE:
         if any(mark in text.lower() for mark in marks):
             return LedgerError(f"The state file {address.label} {what}", why=text, fix=fix)
-    return LedgerError(f"The state file {address.label} could not be used.", why=text)
+    return LedgerError(f"The state file {address.label} could not be used.", why=text, fix="autoloader doctor")
 
 
 def _server_error(address: Address, text: str, sqlstate: str) -> AutoloaderError:
@@ -88,4 +88,4 @@ def _server_error(address: Address, text: str, sqlstate: str) -> AutoloaderError
             why=text,
             fix="Check host, port, database, user and password, and that the server is running.",
         )
-    return LedgerError(f"The state {address.label} could not be used.", why=text)
+    return LedgerError(f"The state {address.label} could not be used.", why=text, fix="autoloader doctor")

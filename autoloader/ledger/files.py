@@ -9,7 +9,7 @@ from typing import Final
 import pyarrow as pa
 
 from autoloader.inventory import INSTANT, LEDGER_SLICE
-from autoloader.ledger.base import AT, INT, TEXT, Part, check_aware
+from autoloader.ledger.base import AT, INT, TEXT, Part, check_aware, empty
 
 FILES: Final = pa.schema(
     [
@@ -98,7 +98,7 @@ class Files(Part):
             A table of `inventory.LEDGER_SLICE`, in no order.
         """
         if not self.exists:
-            return LEDGER_SLICE.empty_table()
+            return empty(LEDGER_SLICE)
         columns = ", ".join(f"{_SLICE.get(name, 'f.' + name)} AS {name}" for name in LEDGER_SLICE.names)
         with self._database.reading() as session:
             found = session.read(
@@ -127,7 +127,7 @@ class Files(Part):
 
     def _files(self, where: str, **values: str) -> pa.Table:
         if not self.exists:
-            return FILES.empty_table()
+            return empty(FILES)
         names = ["f.modified_at_ns AS modified_at" if n == "modified_at" else f"f.{n}" for n in FILES.names]
         with self._database.reading() as session:
             found = session.read(
@@ -142,7 +142,7 @@ class Files(Part):
             A table of `VERSIONS` by src_file_id; state RELEASED: given back; UNDONE: rolled back.
         """
         if not self.exists:
-            return VERSIONS.empty_table()
+            return empty(VERSIONS)
         where = "" if file_path is None else " AND b.file_path = :file_path"
         where += "" if batch_id is None else " AND b.batch = :batch"
         names = ["b.modified_at_ns AS modified_at" if n == "modified_at" else f"b.{n}" for n in VERSIONS.names]
@@ -159,7 +159,7 @@ class Files(Part):
     def counts(self, ingestion: str) -> pa.Table:
         """A table of `COUNTS`: files, bytes and rows in the table per state, by state."""
         if not self.exists:
-            return COUNTS.empty_table()
+            return empty(COUNTS)
         with self._database.reading() as session:
             found = session.read(
                 COUNTS,

@@ -14,8 +14,8 @@ import pyarrow as pa
 
 from autoloader.errors import FencedError, LedgerError, LockBusyError
 from autoloader.ledger.base import AT, INT, TEXT, Part, check_aware, write_audit
-from autoloader.ledger.connection import Session
 from autoloader.ledger.rows import Lease, LeaseKind
+from autoloader.ledger.session import Session
 
 _LEASE: Final = pa.schema(
     [

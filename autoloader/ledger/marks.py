@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from autoloader.ledger.base import TEXT, Part, advance_serial, check_aware, take_numbers, write_audit
-from autoloader.ledger.claims import KEPT, staged_files
-from autoloader.ledger.connection import Session
+from autoloader.ledger.claiming import KEPT, staged_files
+from autoloader.ledger.session import Session
 
 Paths: TypeAlias = Sequence[str] | pa.Array | pa.ChunkedArray
 

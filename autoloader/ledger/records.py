@@ -10,10 +10,11 @@ import pyarrow.compute as pc
 
 from autoloader.errors import LedgerError
 from autoloader.ledger.base import INT, TEXT, Part, check_aware, take_numbers
-from autoloader.ledger.claims import check_batch, restore_prior
-from autoloader.ledger.connection import Session, Value
+from autoloader.ledger.claiming import restore_prior
+from autoloader.ledger.claims import check_batch
 from autoloader.ledger.rows import Lease
 from autoloader.ledger.runs import sum_run
+from autoloader.ledger.session import Session, Value
 
 _RESULT: Final = pa.schema(
     [

@@ -12,9 +12,9 @@ import pyarrow.compute as pc
 
 from autoloader.errors import LedgerError
 from autoloader.ledger.base import INT, TEXT, Part, advance_serial, check_aware, write_audit
-from autoloader.ledger.claims import restore_prior
-from autoloader.ledger.connection import Session
+from autoloader.ledger.claiming import restore_prior
 from autoloader.ledger.runs import read_runs
+from autoloader.ledger.session import Session
 
 _FOUND: Final = {
     "file_path": ("file_path", TEXT),

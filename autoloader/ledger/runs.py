@@ -11,8 +11,8 @@ from typing import Any, Final, Literal
 import pyarrow as pa
 
 from autoloader.ledger.base import AT, INT, TEXT, Part, check_aware, from_json, to_json
-from autoloader.ledger.connection import Session
 from autoloader.ledger.rows import BatchRow, RunRow
+from autoloader.ledger.session import Session
 
 FLOAT: Final = pa.float64()
 RUN: Final = pa.schema(

@@ -8,6 +8,7 @@ from autoloader.ledger.claims import Claims
 from autoloader.ledger.connection import Database
 from autoloader.ledger.files import Files
 from autoloader.ledger.ingestions import Ingestions
+from autoloader.ledger.journal import Journal
 from autoloader.ledger.leases import Leases
 from autoloader.ledger.marks import Marks
 from autoloader.ledger.records import Records
@@ -15,7 +16,7 @@ from autoloader.ledger.restoring import Restoring
 from autoloader.ledger.runs import Runs
 
 
-class Ledger(Ingestions, Files, Leases, Runs, Claims, Records, Marks, Restoring):
+class Ledger(Ingestions, Journal, Files, Leases, Runs, Claims, Records, Marks, Restoring):
     """What is remembered of every file of every ingestion.
 
     Holds no connection and no lock between two calls; may be used from several threads. Every method
@@ -50,7 +51,7 @@ class Ledger(Ingestions, Files, Leases, Runs, Claims, Records, Marks, Restoring)
         self._opened = self._project()
 
 
-def open_ledger(url: str, *, create: bool = False, busy_timeout_s: float = 10.0) -> Ledger:
+def open_ledger(url: str, *, create: bool = False, busy_timeout_s: float = 15.0) -> Ledger:
     """Opens the state.
 
     Args:

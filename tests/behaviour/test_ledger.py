@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, timedelta
 from decimal import Decimal
@@ -27,10 +26,10 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def ledger(url: str) -> Iterator[Ledger]:
+def ledger(url: str) -> Ledger:
     ledger = open_ledger(url, create=True, busy_timeout_s=5)
     flights(ledger)
-    yield ledger
+    return ledger
 
 
 # ------------------------------------------------------------------ the state itself
@@ -216,9 +215,7 @@ def test_while_claimed_a_file_is_processing_and_held(ledger: Ledger) -> None:
     assert {row["claimed"] for row in remembered(ledger, now=at(61)).values()} == {False}
     again = ledger.claim("run", "flights", "live", diff(paths(3)), lease, now=NOW)
     assert again.files["file_path"].to_pylist() == paths(1, 2)
-    assert again.left_out.to_pylist() == [
-        {"file_path": path, "reason": "another batch holds it"} for path in paths(2)
-    ]
+    assert again.left_out.to_pylist() == [{"file_path": path, "reason": "another batch holds it"} for path in paths(2)]
     assert claimed.files["src_file_id"].to_pylist() < again.files["src_file_id"].to_pylist()
 
 
@@ -462,7 +459,13 @@ def test_an_unfinished_written_batch_brings_its_results(ledger: Ledger) -> None:
 def test_a_run_sums_its_batches(ledger: Ledger) -> None:
     lease = ledger.acquire("flights", "load", "me", 60, NOW)
     run_id = ledger.start_run(
-        "flights", "live", now=NOW, plan_id="p", estimated_usd=Decimal("1.25"), planned_files=5, extra={"engine": "local"}
+        "flights",
+        "live",
+        now=NOW,
+        plan_id="p",
+        estimated_usd=Decimal("1.25"),
+        planned_files=5,
+        extra={"engine": "local"},
     )
     for start, snapshot_id, state in ((0, 11, "SUCCESS"), (2, 2**62 + 1, "SUCCESS"), (4, None, "FAILED")):
         claimed = ledger.claim(run_id, "flights", "live", diff(paths(2, start)), lease, now=NOW)
