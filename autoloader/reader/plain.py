@@ -24,6 +24,7 @@ _MAGIC: Final = (
     (b"\xfd7zXZ\x00", "xz"),
     (b"\xff\x06\x00\x00sNaPpY", "snappy"),
 )
+_ENDINGS: Final = frozenset((".gz", ".zst", ".bz2", ".xz", ".snappy"))
 _FORMATS: Final = ((b"PAR1", "parquet"), (b"Obj\x01", "avro"), (b"ORC", "orc"))
 _BOMS: Final = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 
@@ -54,7 +55,7 @@ def decompressed(path: Path, workdir: Path) -> Path:
     """
     word = compression(path)
     if word is None:
-        return path
+        return _plainly_named(path, workdir)
     target = workdir / f"{path.name}.{word}.plain"
     try:
         with _opened(path, word) as source, target.open("wb") as sink:
@@ -68,6 +69,16 @@ def decompressed(path: Path, workdir: Path) -> Path:
             why=f"{type(error).__name__}: {error}",
             fix="Upload the file again; no row of it has been loaded.",
         ) from error
+    return target
+
+
+def _plainly_named(path: Path, workdir: Path) -> Path:
+    """A plain file under a name that does not promise compression: DuckDB believes endings."""
+    if path.suffix not in _ENDINGS:
+        return path
+    target = workdir / f"{path.name}.plain"
+    if not target.is_symlink():
+        target.symlink_to(path.resolve())
     return target
 
 
