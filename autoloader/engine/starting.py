@@ -92,7 +92,8 @@ def spark_context(
             settings.setAll(list({"spark.app.name": "autoloader", **merged}.items()))
             context = SparkContext(gateway=gateway, conf=settings, environment=dict(environment or {}))
         context.pythonExec = conf.get("spark.pyspark.python", sys.executable)
-        context._accumulatorServer.handle_error = lambda *_: None  # a traceback when the JVM hangs up
+        quiet = context._accumulatorServer
+        quiet.handle_error = lambda *_: None  # type: ignore[method-assign]  # a traceback at hang-up
         return context, jvm
     except BaseException as error:
         release_context()
