@@ -50,7 +50,11 @@ class _Walk:
         self.keys.append(key)
         self.sizes.append(found.st_size)
         self.times.append(found.st_mtime_ns)
-        if self.check_access and not found.st_mode & stat.S_IROTH and not os.access(self.root + key, os.R_OK):
+        if (
+            self.check_access
+            and not found.st_mode & stat.S_IROTH
+            and not os.access(self.root + key, os.R_OK, effective_ids=True)
+        ):
             self.problem(key, "It may not be read by this user; loading it will fail.")
 
     def tell(self) -> None:

@@ -127,8 +127,10 @@ def read_page(body: bytes) -> Page | None:
     folders = _FOLDER.findall(body)
     truncated = _TRUNCATED.search(body)
     whole = body.rstrip().endswith(b"</ListBucketResult>")
-    unclear = any(len(column) != count for column in columns) or len(folders) != body.count(b"<CommonPrefixes>")
-    if not whole or truncated is None or unclear:
+    if not whole or truncated is None or any(len(column) != count for column in columns):
+        return None
+    # tags with attributes or a namespace would be overlooked
+    if body.count(b"</Contents") != count or body.count(b"</CommonPrefixes") != len(folders) or b":Contents" in body:
         return None
     url = b"<EncodingType>url</EncodingType>" in body
     keys, times, etags, sizes = columns

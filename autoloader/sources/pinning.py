@@ -92,7 +92,7 @@ def _look(address: Address, size_bytes: int, modified_at_ns: int | None) -> _Loo
         raise moved(address, gone=False, why=f"It has {found.st_size:,} bytes, not {size_bytes:,}.")
     if modified_at_ns is not None and found.st_mtime_ns != modified_at_ns:
         raise moved(address, gone=False, why="Its modification time is another.")
-    if not os.access(address.key, os.R_OK):
+    if not os.access(address.key, os.R_OK, effective_ids=True):
         raise SourceError(f"{address.uri} may not be read by this user.", fix="Grant read permission on it.")
     return _Look(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
