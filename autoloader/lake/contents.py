@@ -91,12 +91,15 @@ def row_counts(table: Table, branch: str | None, snapshot_id: int | None, *, wit
     with ThreadPoolExecutor(_READERS) as pool:
         counted = _summed(list(pool.map(count, files)), names, "rows")
     columns = dict(zip(counted.column_names, counted.columns, strict=True))
-    found = {**{name.removeprefix("_"): column for name, column in columns.items()}, "file_path": columns.get("_src_path")}
+    found = {name.removeprefix("_"): column for name, column in columns.items()}
+    found["file_path"] = found.pop("src_path", None)
+
+    def filled(field: pa.Field) -> Any:
+        column = found.get(field.name)
+        return pa.nulls(counted.num_rows, field.type) if column is None else column.cast(field.type)
+
     return pa.table(
-        [
-            found[field.name].cast(field.type) if found.get(field.name) is not None else pa.nulls(counted.num_rows, field.type)
-            for field in COUNTS
-        ],
+        [filled(field) for field in COUNTS],
         schema=COUNTS,
     ).sort_by("src_file_id")
 
