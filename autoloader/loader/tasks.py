@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -163,24 +164,25 @@ class _Task:
         table = f"part_{self._names}"
         errors: list[LakeError] = []
 
-        def put(select_sql: str) -> tuple[Written, ...]:
+        def put(select_sql: str) -> tuple[tuple[Written, ...], int]:
             if alone:
                 try:
-                    return self._writer.write_select(select_sql, self._present, constants)
+                    written = self._writer.write_select(select_sql, self._present, constants)
                 except LakeError as error:
                     errors.append(error)
                     raise
-            self._con.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS {select_sql}")
-            return ()
+                return written, sum(file.rows for file in written)
+            made = self._con.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS {select_sql}").fetchone()
+            return (), int(made[0]) if made else 0
 
         with reader.open_reading(self._con, files, self._job.contract, self._workdir) as reading:
-            done = reading.run(put)
+            done = reading.run(put, rows_of=itemgetter(1))
         if errors:
             raise errors[0]
         return _Read(
             files=done.files,
             rejects=done.rejects,
-            written=done.result or (),
+            written=done.result[0] if done.result is not None else (),
             table=None if alone or done.result is None else table,
             elapsed_s=time.monotonic() - started,
         )
