@@ -70,7 +70,7 @@ def download(address: Address, pin: Pin | None, storage: Storage, target: Path) 
         except SourceError:
             raise
         except Exception as error:
-            problem = _meaning(address, error)
+            problem = _meaning(address, error, storage)
             if isinstance(problem, FileMovedError):
                 raise problem from error
         if not left:
@@ -153,10 +153,10 @@ def _compare(address: Address, pin: Pin, meta: Meta) -> None:
         raise moved(address, gone=False, why=why)
 
 
-def _meaning(address: Address, error: Exception) -> SourceError:
+def _meaning(address: Address, error: Exception, storage: Storage) -> SourceError:
     names = {error_code(error), type(error).__name__}
-    if names & _REPLACED:
-        return moved(address, gone=False)
+    if names & _REPLACED:  # some storages say this of what is gone, too
+        return moved(address, gone=meta_of(address, storage) is None)
     if names & _GONE and error_code(error) != "NoSuchBucket":
         return moved(address, gone=True)
     return source_error(address.uri, "read", error)
