@@ -47,13 +47,13 @@ class Claims(Part):
             batch_id: The id to use; None makes one.
 
         Raises:
-            FencedError: The lease is lost.
+            FencedError: The lease is lost, or is one on another ingestion.
         """
         self._require()
         check_aware(now)
         batch_id = batch_id or uuid.uuid4().hex
         with self._database.writing() as session:
-            check_current(session, lease)
+            check_current(session, lease, ingestion)
             session.stage("todo", staged_files(files), key="file_path")
             claiming.hold_known(session, ingestion)
             claiming.insert_unseen(session, ingestion, batch_id, now)

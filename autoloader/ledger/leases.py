@@ -148,17 +148,19 @@ def insert_lease(session: Session, ingestion: str, kind: str, holder: str, ttl_s
     return lease
 
 
-def check_current(session: Session, lease: Lease) -> None:
-    """In a transaction on Postgres the lease cannot be taken away until it ends; heartbeats go on.
+def check_current(session: Session, lease: Lease, ingestion: str | None = None) -> None:
+    """Checks that a lease is still its holder's, and is for `ingestion` where one is named.
+
+    In a transaction on Postgres it cannot be taken away from then on until the end; heartbeats go on.
 
     Raises:
         FencedError: The lease was taken over or broken.
     """
     lock = "" if session.is_sqlite else "FOR KEY SHARE"
     found = session.query(
-        f"SELECT token FROM lease WHERE id = :id AND token = :token {lock}", id=lease.id, token=lease.token
+        f"SELECT ingestion FROM lease WHERE id = :id AND token = :token {lock}", id=lease.id, token=lease.token
     )
-    if found.num_rows == 0:
+    if found.num_rows == 0 or ingestion not in (None, found.column("ingestion")[0].as_py()):
         raise _fenced(lease)
 
 

@@ -75,9 +75,7 @@ def load(
     if claimed.files.num_rows:
         outcome = results(claimed, state)
         ledger.written(claimed.batch_id, b"results", lease=lease, now=now)
-        ledger.record(
-            claimed.batch_id, outcome, snapshot_id, lease=lease, now=now, max_attempts=max_attempts
-        )
+        ledger.record(claimed.batch_id, outcome, snapshot_id, lease=lease, now=now, max_attempts=max_attempts)
     ledger.finish_run(run_id, "complete", now=now)
     ledger.unlock(lease)
     return run_id, claimed

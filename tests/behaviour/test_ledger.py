@@ -421,6 +421,12 @@ def test_another_live_lease_may_not_settle_somebody_elses_batch(ledger: Ledger) 
         ledger.release(claimed.batch_id, lease=other, now=NOW)
 
 
+def test_a_lease_on_another_ingestion_claims_nothing(ledger: Ledger) -> None:
+    lease = ledger.acquire("weather", "load", "a", 60, NOW)
+    with pytest.raises(FencedError):
+        ledger.claim("run", "flights", "live", diff(paths(1)), lease, now=NOW)
+
+
 def test_heartbeats_keep_a_lease_alive_even_when_late(ledger: Ledger) -> None:
     lease = ledger.acquire("flights", "load", "a", 60, NOW)
     lease = ledger.heartbeat(lease, at(100))
