@@ -5,13 +5,18 @@ from __future__ import annotations
 import io
 import json
 import os
+import subprocess
+import sys
 import textwrap
+from collections.abc import Mapping
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import pyarrow as pa
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 @dataclass(frozen=True)
@@ -97,6 +102,24 @@ class Player:
         with redirect_stdout(out), redirect_stderr(err):
             code = run(list(words))
         return Said(code, out.getvalue(), err.getvalue())
+
+    def command(
+        self, *words: str, environ: Mapping[str, str | None] | None = None, timeout_s: float = 300, **more: Any
+    ) -> Said:
+        """One command in a process of its own, as a person types it; a value of None takes a variable away."""
+        wanted = {**os.environ, "PYTHONPATH": str(ROOT), **(environ or {})}
+        done = subprocess.run(
+            [sys.executable, str(ROOT / "plan_apply.py"), *words],
+            cwd=self.folder,
+            env={name: value for name, value in wanted.items() if value is not None},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+            **more,
+        )
+        return Said(done.returncode, done.stdout, done.stderr)
 
     def plan(self, *words: str) -> dict[str, Any]:
         """A plan as JSON; it must come about."""
