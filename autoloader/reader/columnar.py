@@ -78,6 +78,7 @@ def avro_as_parquet(path: Path, workdir: Path) -> Path:
 
     from autoloader.reader.avro import arrow_schema
 
+    workdir.mkdir(exist_ok=True)
     target = workdir / f"{path.name}.parquet"
     try:
         with path.open("rb") as file:
@@ -111,6 +112,7 @@ def orc_as_parquet(path: Path, workdir: Path) -> Path:
     import pyarrow as pa
     from pyarrow import orc
 
+    workdir.mkdir(exist_ok=True)
     target = workdir / f"{path.name}.parquet"
     try:
         file = orc.ORCFile(path)

@@ -109,6 +109,7 @@ def _open_csv(
     if how is not How.CLEAN:
         longest = longest_line(path) if how is How.LONG else None
         return open_csv([path], header, dialect, longest_line=longest)
+    workdir.mkdir(exist_ok=True)
     copy = workdir / f"{path.name}.clean"
     rejects = without_ragged(path, header, dialect, copy)
     raw = open_csv([copy], header, dialect, longest_line=longest_line(copy), with_ordinals=True)

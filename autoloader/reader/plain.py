@@ -9,6 +9,7 @@ import bz2
 import codecs
 import gzip
 import lzma
+import os
 import shutil
 import zlib
 from pathlib import Path
@@ -37,8 +38,11 @@ def compression(path: Path) -> str | None:
 
 def first_bytes(path: Path, count: int) -> bytes:
     """The first `count` bytes as they are stored, fewer where the file is shorter."""
-    with path.open("rb") as file:
-        return file.read(count)
+    handle = os.open(path, os.O_RDONLY)  # asked of every file several times: no buffers
+    try:
+        return os.read(handle, count)
+    finally:
+        os.close(handle)
 
 
 def format_of_bytes(path: Path) -> str | None:
@@ -56,6 +60,7 @@ def decompressed(path: Path, workdir: Path) -> Path:
     word = compression(path)
     if word is None:
         return _plainly_named(path, workdir)
+    workdir.mkdir(exist_ok=True)
     target = workdir / f"{path.name}.{word}.plain"
     try:
         with _opened(path, word) as source, target.open("wb") as sink:
@@ -76,6 +81,7 @@ def _plainly_named(path: Path, workdir: Path) -> Path:
     """A plain file under a name that does not promise compression: DuckDB believes endings."""
     if path.suffix not in _ENDINGS:
         return path
+    workdir.mkdir(exist_ok=True)
     target = workdir / f"{path.name}.plain"
     if not target.is_symlink():
         target.symlink_to(path.resolve())
@@ -160,6 +166,7 @@ def as_utf8(path: Path, encoding: str, workdir: Path) -> Path:
         raise ReadError(f"The encoding {encoding!r} is unknown.", fix="Use utf-8, latin-1, utf-16 …") from error
     if codec.name in ("utf-8", "ascii"):
         return path
+    workdir.mkdir(exist_ok=True)
     target = workdir / f"{path.name}.utf8"
     line = 1
     decoder = codec.incrementaldecoder("strict")

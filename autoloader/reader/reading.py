@@ -133,9 +133,8 @@ class Reading:
         """
         for number, state in enumerate(self._states):
             try:
-                folder = self._workdir / str(number)
-                folder.mkdir(exist_ok=True)
-                state.prepared = prepare(state.file, self._contract, folder)
+                # most files need no copy; a folder each would cost more than reading them
+                state.prepared = prepare(state.file, self._contract, self._workdir / str(number))
             except ReadError as error:
                 state.error = error
         only = self._states[0]
