@@ -221,6 +221,8 @@ def _load(tools: Tools, work: Work, change: Change, lease: Lease, done: Done) ->
     name, lane = change.ingestion, change.lane or "live"
     files = _lane_files(work.files, name, lane)
     estimate = change.impact
+    if files.num_rows:
+        tools.engine()  # waited for here: Spark's start is no run's time
     run_id = tools.ledger.start_run(
         name,
         lane,

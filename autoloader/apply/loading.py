@@ -22,6 +22,7 @@ from autoloader.apply.removal import Removal, remove_rows
 from autoloader.apply.report import Counts
 from autoloader.apply.target import Budget, Target
 from autoloader.apply.tools import Tools
+from autoloader.errors import AutoloaderError
 from autoloader.inventory import FileState
 from autoloader.lake import Commit
 
@@ -78,6 +79,8 @@ def load_lane(tools: Tools, target: Target, files: pa.Table, lease: Lease, budge
     counts, snapshot_id, problems = Counts(), None, list[tuple[str, str]]()
     pending: list[Pending] = []
     started = time.monotonic()
+    if files.num_rows:
+        tools.engine()  # before the first claim: without an engine no file is taken
     tools.progress.begin(target.ingestion, target.lane, files.num_rows, _bytes(files))
     stopped = None
     try:
@@ -111,7 +114,7 @@ def _load_batch(tools: Tools, target: Target, part: pa.Table, lease: Lease) -> L
         return Loaded(counts, None, None, tuple(problems))
     batch_id = claimed.batch_id
     tools.events.send("batch_claimed", run_id=target.run_id, batch_id=batch_id, files=claimed.files.num_rows)
-    results = _write(tools, target, batch_id, claimed.files)
+    results = _written(tools, target, batch_id, claimed.files, lease)
     tools.ledger.written(batch_id, to_blob(results), lease=lease, now=tools.clock())
     tools.events.send("batch_written", run_id=target.run_id, batch_id=batch_id)
     snapshot_id = commit_batch(tools, target, batch_id, claimed.files, results, lease)
@@ -126,6 +129,16 @@ def _load_batch(tools: Tools, target: Target, part: pa.Table, lease: Lease) -> L
     )
     tools.events.send("batch_recorded", run_id=target.run_id, batch_id=batch_id, **counts.as_data())
     return Loaded(counts, snapshot_id, None, tuple(problems + _failed(outcome)))
+
+
+def _written(tools: Tools, target: Target, batch_id: str, files: pa.Table, lease: Lease) -> pa.Table:
+    """What the tasks wrote. Where they fail, the files are given back at once and nothing is left behind."""
+    try:
+        return _write(tools, target, batch_id, files)
+    except AutoloaderError:
+        tools.ledger.release(batch_id, lease=lease, now=tools.clock())
+        tools.lake.sweep(target.table, batch_id)
+        raise
 
 
 def _write(tools: Tools, target: Target, batch_id: str, files: pa.Table) -> pa.Table:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from autoloader.render import escape_terminal, table_html, table_text
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,17 @@ class Answer:
 
     def __repr__(self) -> str:
         return self.text()
+
+
+def rows_of(table: pa.Table) -> list[dict[str, Any]]:
+    """Rows as Python values; instants end at microseconds, as Python's do (nanoseconds would need pandas)."""
+    import pyarrow as pa
+
+    for number, column in enumerate(table.schema):
+        if pa.types.is_timestamp(column.type) and column.type.unit == "ns":
+            values = table.column(number).cast(pa.timestamp("us", tz=column.type.tz), safe=False)
+            table = table.set_column(number, column.name, values)
+    return list(table.to_pylist())
 
 
 def moment(at: datetime | None) -> str | None:

@@ -118,7 +118,10 @@ class Report:
                 table_text(rows, ["ingestion", "operation", "status", "time", "details"], color=color, width=width)
             )
         parts += [f"Not loaded: {escape_terminal(path)}: {escape_terminal(why)}" for path, why in self.done.problems]
-        parts += [f"Error in {escape_terminal(n)}: {escape_terminal(str(e))}" for n, e in self.done.errors]
+        for name, error in self.done.errors:
+            head, *rest = str(error).splitlines()
+            parts.append(f"Error in {escape_terminal(name)}: {escape_terminal(head)}")
+            parts += [f"  {escape_terminal(line)}" for line in rest]
         if self.waiting_files:
             parts.append(f"Left for a later run: {plural(self.waiting_files, 'file')}.")
         if self.newer_files:

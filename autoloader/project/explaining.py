@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from autoloader.errors import AutoloaderError
-from autoloader.project.answer import Answer, moment
+from autoloader.project.answer import Answer, moment, rows_of
 from autoloader.schedule import next_due
 from autoloader.sources import canonical, canonical_file, head
 
@@ -28,7 +28,7 @@ def why(project: Project, uri: str) -> Answer:
     path = canonical_file(uri, project.place.project_dir)
     eyes = project.eyes()
     state = state_of(project.ledger)
-    remembered = {row["ingestion"]: row for row in project.ledger.find_path(path).to_pylist()}
+    remembered = {row["ingestion"]: row for row in rows_of(project.ledger.find_path(path))}
     found = []
     for loaded in project.specs().ingestions:
         root = canonical(loaded.spec.source.path, project.place.project_dir)
@@ -60,8 +60,8 @@ def _explained(
     spec = loaded.spec
     recorded = state.recorded(spec)
     looked = look_at(eyes, spec, recorded, history_of(project.ledger, spec.name), Asked())
-    mine = looked.files.filter(pc.equal(looked.files["file_path"], path)).to_pylist()
-    versions = project.ledger.versions(spec.name, file_path=path).to_pylist()
+    mine = rows_of(looked.files.filter(pc.equal(looked.files["file_path"], path)))
+    versions = rows_of(project.ledger.versions(spec.name, file_path=path))
     due_at = next_due(spec.schedule, recorded.last_run_at if recorded else None, eyes.now)
     return {
         "ingestion": spec.name,

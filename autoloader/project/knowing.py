@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from autoloader.errors import AutoloaderError, SettingsError
 from autoloader.inventory import WORK, Disposition, Lane
 from autoloader.matching import compile_glob, matches
-from autoloader.project.answer import Answer, moment
+from autoloader.project.answer import Answer, moment, rows_of
 from autoloader.render import bytes_text, plural, seconds_text
 from autoloader.schedule import next_due
 from autoloader.sources import canonical
@@ -126,7 +126,7 @@ def files(project: Project, name: str, state: str | None, match: str | None) -> 
     """
     table = project.ledger.files(name, (state.upper(),) if state else ())
     spec = _known_spec(project, name, table.num_rows)
-    rows = table.to_pylist()
+    rows = rows_of(table)
     if match is not None:
         root = canonical(spec.source.path, project.place.project_dir) if spec is not None else ""
         glob = compile_glob(match)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from autoloader.plan import Action, Plan
 from autoloader.planner import WAITING
+from autoloader.project.answer import rows_of
 from autoloader.render import count_text, plan_fragment, plan_html, plan_markdown, plan_text
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ class Files:
 
         columns = ["ingestion", "key", "disposition", "reason", "size_bytes", "modified_at"]
         more = f"<p>{count_text(len(self))} files</p>"
-        return table_html(self.table.slice(0, 50).select(columns).to_pylist(), columns) + more
+        return table_html(rows_of(self.table.slice(0, 50).select(columns)), columns) + more
 
 
 @dataclass(frozen=True, slots=True)
