@@ -34,6 +34,7 @@ SECONDS_PER_FILE: Final = 0.002
 """5,000 CSV files of 200 rows: 2.1 s measured on local disk; storage over a network takes several times that."""
 SECONDS_PER_BATCH: Final = 0.5
 SECONDS_TO_START: Final = 5.0
+"""Spark's start: once for a plan, in the total of its time and in no change's."""
 DEFAULT_CORES: Final = 2
 DEFAULT_FORMAT: Final = "csv"
 _UNCALIBRATED: Final = (Decimal("0.5"), Decimal(2))
@@ -93,7 +94,7 @@ class Range:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """Dollars and minutes with the sentence that says where they come from; None = unknown."""
+    """Dollars and minutes (without Spark's start) with the sentence that says where they come from; None = unknown."""
 
     cost_usd: Range | None
     duration_minutes: Range
@@ -163,6 +164,12 @@ def estimate(
     )
 
 
+def starting() -> Range:
+    """Minutes that Spark takes to start, once for all changes of a plan."""
+    expected = Decimal(repr(SECONDS_TO_START / 60))
+    return _range(expected * _UNCALIBRATED[0], expected, expected * _UNCALIBRATED[1])
+
+
 def rates(
     format: str | None,  # noqa: A002 - the word of the spec
     prices: Prices,
@@ -191,7 +198,7 @@ def _model_seconds(files: int, size_bytes: int, format_: str | None, cores: int)
     speed = BYTES_PER_SECOND[format_ or DEFAULT_FORMAT] * cores / DEFAULT_CORES
     per_file = SECONDS_PER_FILE * DEFAULT_CORES / cores
     work = size_bytes / speed + files * per_file + batches(files, size_bytes) * SECONDS_PER_BATCH
-    return SECONDS_TO_START + work if files else 0.0
+    return work if files else 0.0
 
 
 def _calibrate(format_: str | None, history: Sequence[History], profile: ComputeProfile | None) -> _Calibration:
@@ -246,13 +253,19 @@ def _cost(
         low += moved * (Decimal("0.8") if known else _UNCALIBRATED[0])
         expected += moved
         high += moved * (Decimal("1.25") if known else _UNCALIBRATED[1])
-        parts.append(f"${flat.normalize():f}/GB")
+        parts.append(f"${_cents(flat)}/GB")
     if hourly is not None:
         low, expected, high = (
             total + time / 3600 * hourly for total, time in zip((low, expected, high), seconds, strict=True)
         )
-        parts.append(f"${hourly.normalize():f}/hour")
+        parts.append(f"${_cents(hourly)}/hour")
     return _range(low, expected, high), " + ".join(parts)
+
+
+def _cents(amount_usd: Decimal) -> str:
+    """A price as it was written, with two decimals at least where it has any: `0.50`, `0.004`, `3`."""
+    text = f"{amount_usd.normalize():f}"
+    return text + "0" if len(text.partition(".")[2]) == 1 else text
 
 
 def _requests(work: Work, prices: Prices) -> tuple[Decimal, list[str]]:

@@ -11,7 +11,7 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from autoloader.cost import Estimate, History, Range, Work, estimate
+from autoloader.cost import Estimate, History, Range, Work, estimate, starting
 from autoloader.inventory import WORK, Disposition
 from autoloader.plan import Impact, Spread
 from autoloader.spec import IngestionSpec, Settings
@@ -169,7 +169,7 @@ def spread(found: Range | None) -> Spread | None:
 
 
 def total_impact(impacts: Sequence[Impact], everything: Sequence[Group]) -> Impact:
-    """The sum of the changes that may be applied; dispositions and skipped files are those of all files."""
+    """The sum of the changes that may be applied, and Spark's start once; skipped files are those of all."""
     loads = [impact for impact in impacts if impact.files_to_process]
     counts = _counts(everything)
     files = sum(impact.files_to_process for impact in loads)
@@ -179,7 +179,7 @@ def total_impact(impacts: Sequence[Impact], everything: Sequence[Group]) -> Impa
         files_by_disposition=counts,
         bytes_to_process=sum(impact.bytes_to_process for impact in loads),
         cost_usd=_sum([impact.cost_usd for impact in loads]),
-        duration_minutes=_sum([impact.duration_minutes for impact in loads]),
+        duration_minutes=_sum([impact.duration_minutes for impact in loads] + [spread(starting())] * bool(loads)),
         basis="; ".join(dict.fromkeys(i.basis for i in loads if i.basis)) or None,
         oldest_file_date=min((i.oldest_file_date for i in loads if i.oldest_file_date), default=None),
         newest_file_date=max((i.newest_file_date for i in loads if i.newest_file_date), default=None),

@@ -14,9 +14,9 @@ def count_text(number: int) -> str:
     return f"{number:,}"
 
 
-def plural(number: int, noun: str) -> str:
-    """1 as `1 file`, 3 as `3 files`."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+def plural(number: int, noun: str, nouns: str | None = None) -> str:
+    """1 as `1 file`, 3 as `3 files`; `nouns` where the plural is not the noun and an s."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {nouns or noun + 's'}"
 
 
 def bytes_text(size_bytes: int) -> str:
@@ -54,8 +54,10 @@ def time_text(minutes: Spread | None) -> str:
 
 
 def seconds_text(seconds: float) -> str:
-    """Seconds as `42s`, `1m10s`, `2h05m` or `3d04h`."""
+    """Seconds as `42s`, `1m10s`, `2h05m` or `3d04h`; less than half a second as `<1s`."""
     whole = max(0, round(seconds))
+    if whole == 0 < seconds:
+        return "<1s"
     if whole < 60:
         return f"{whole}s"
     if whole < 3600:

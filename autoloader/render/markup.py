@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from autoloader.plan import Change, Plan
 from autoloader.render.figures import bytes_text, count_text, money_text, plural, time_text
-from autoloader.render.terminal import counts_line, escape_terminal, operation_text, verbs_text, work_line
+from autoloader.render.inert import escape_terminal
+from autoloader.render.steps import operation_text
+from autoloader.render.terminal import counts_line, verbs_text, work_line
 
 if TYPE_CHECKING:
     import jinja2
