@@ -15,12 +15,12 @@ STATES = ("DISCOVERED", "PROCESSING", "SUCCESS", "FAILED", "SKIPPED", "QUARANTIN
 
 def _print(answer: Any, output: str) -> None:
     """An answer of `project` as JSON or as text."""
-    from autoloader.cli.console import print_json, wants_color, width
+    from autoloader.cli.console import print_json, table_width, wants_color
 
     if output == "json":
         print_json(answer.data)
     else:
-        click.echo(answer.text(color=wants_color(), width=width()))
+        click.echo(answer.text(color=wants_color(), width=table_width()))
 
 
 @click.command()
@@ -76,7 +76,7 @@ def files(
     answer = open_project(folder, env, variables).files(name, state=state, match=match)
     if output == "csv":
         rows = answer.data["files"]
-        writer = csv.DictWriter(sys.stdout, fieldnames=list(answer.columns))
+        writer = csv.DictWriter(sys.stdout, fieldnames=list(answer.header))
         writer.writeheader()
         writer.writerows(rows)
     else:

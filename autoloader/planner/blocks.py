@@ -10,13 +10,13 @@ from autoloader.inventory import Disposition, FileState
 from autoloader.plan import Block
 from autoloader.planner.loads import Case, files_text
 
-WAITING: Final = frozenset({"draft", "paused", "not_due"})
+WAITING: Final = frozenset({"draft", "paused", "not_due", "no-columns"})
 """Blocks behind which nothing is wrong: they refuse nothing, exit code 3 is not for them."""
 
 
 def standing_block(case: Case) -> Block | None:
     """What holds back every load of an ingestion, the first that applies; None = nothing does."""
-    for find in (_status, _table, _source, _contract, _price):
+    for find in (_status, _table, _source, _contract, _price, _columns):
         if (block := find(case)) is not None:
             return block
     return None
@@ -145,6 +145,18 @@ def _price(case: Case) -> Block | None:
             "limits.max_usd is set, but no price is known. Set prices.usd_per_gb in autoloader.yml",
         )
     return None
+
+
+def _columns(case: Case) -> Block | None:
+    """Nothing says what the columns are while every file is empty: a table cannot be made yet."""
+    work = [group for group in case.groups if group.is_work]
+    if case.schema is not None or not work or any(group.size_bytes for group in work):
+        return None
+    return Block(
+        "no-columns",
+        f"every file of {case.spec.name} is empty, so its columns are not known yet."
+        " It loads with the first file that holds data, or once schema.columns are declared",
+    )
 
 
 def protection(case: Case) -> Block | None:

@@ -23,6 +23,7 @@ class Answer:
         columns: Which keys of `rows` are shown, in order.
         title: A sentence above the table; may be empty.
         closing: Sentences below it.
+        spare: Columns that a narrow terminal does without, in this order.
     """
 
     data: Mapping[str, Any]
@@ -30,12 +31,14 @@ class Answer:
     columns: Sequence[str] = ()
     title: str = ""
     closing: Sequence[str] = field(default=())
+    header: Sequence[str] = ()
+    spare: Sequence[str] = field(default=())
 
-    def text(self, *, color: bool = False, width: int = 100) -> str:
-        """The answer for a terminal."""
+    def text(self, *, color: bool = False, width: int | None = 100) -> str:
+        """The answer for a terminal `width` columns wide; None = one line per row, however long."""
         parts = [escape_terminal(self.title)] if self.title else []
         if self.rows:
-            parts.append(table_text(self.rows, self.columns, color=color, width=width))
+            parts.append(table_text(self.rows, self.columns, color=color, width=width, spare=self.spare))
         parts += [escape_terminal(line) for line in self.closing]
         return "\n".join(parts)
 
@@ -44,7 +47,7 @@ class Answer:
         return self.data
 
     def _repr_html_(self) -> str:
-        return table_html([dict(row) for row in self.rows], list(self.columns))
+        return table_html([dict(row) for row in self.rows], list(self.columns), title=self.title, closing=self.closing)
 
     def __repr__(self) -> str:
         return self.text()

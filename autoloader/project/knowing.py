@@ -136,7 +136,7 @@ def files(project: Project, name: str, state: str | None, match: str | None) -> 
     columns = ["state", "size", "rows", "rejected_rows", "file_path"]
     closing = [f"{row['file_path']}: {row['error']}" for row in data if row["error"]][:20]
     title = "" if data else "No such file is remembered."
-    return Answer({"files": data}, shown, columns, title, closing)
+    return Answer({"files": data}, shown, columns, title, closing, header=table.column_names)
 
 
 def _known_spec(project: Project, name: str, found: int) -> IngestionSpec | None:

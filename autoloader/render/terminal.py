@@ -62,7 +62,7 @@ def plan_text(
     if plan.errored:
         lines.append(paint("The plan has errors and cannot be applied.", "31", color))
     if not plan.changes:
-        lines.append(f"No changes. {count_text(plan.totals.files_skipped)} files looked at, nothing to load.")
+        lines.append(f"No changes. {plural(plan.totals.files_skipped, 'file')} looked at, nothing to load.")
         return "\n".join(lines)
     return "\n".join([*lines, counts_line(plan), work_line(plan)])
 
