@@ -47,7 +47,7 @@ def apply(  # one parameter per option of the contract
     output: str,
 ) -> int:
     """Do what a plan says: a saved plan TARGET, or plan the folder TARGET and ask."""
-    from autoloader.cli.console import print_json, say, talking, wants_color, width
+    from autoloader.cli.console import print_json, say, table_width, talking, wants_color, width
     from autoloader.cli.progress import TerminalProgress
     from autoloader.project import Wishes
 
@@ -87,7 +87,7 @@ def apply(  # one parameter per option of the contract
     if output == "json":
         print_json(report.to_json())
     else:
-        click.echo(report.text(color=wants_color(), width=width()))
+        click.echo(report.text(color=wants_color(), width=table_width()))
     return int(report.exit_code)
 
 

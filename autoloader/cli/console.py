@@ -47,8 +47,13 @@ def wants_color(stream: Any = None) -> bool:
 
 
 def width() -> int:
-    """Columns of the terminal, 100 where there is none."""
+    """Columns of the terminal, 100 where there is none; `COLUMNS` says otherwise."""
     return shutil.get_terminal_size((100, 24)).columns
+
+
+def table_width() -> int | None:
+    """Columns that a table on stdout has; None = any number, for what is piped on or kept in a file."""
+    return width() if sys.stdout.isatty() or os.environ.get("COLUMNS") else None
 
 
 class Talk:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
+from decimal import Decimal
 from types import TracebackType
 from typing import Any, Self
 
 import click
 
-from autoloader.render import bytes_text, count_text, escape_terminal, seconds_text
+from autoloader.cost import money
+from autoloader.render import bytes_text, count_text, escape_terminal, plural, seconds_text
 
 _EVERY_S = 2.0
 
@@ -44,11 +46,11 @@ class TerminalProgress:
                 self._label, total=max(1, size_bytes), files=0, all_files=files, done="0 B", usd=""
             )
         else:
-            click.echo(f"{self._label}: loading {count_text(files)} files, {bytes_text(size_bytes)}", err=True)
+            click.echo(f"{self._label}: loading {plural(files, 'file')}, {bytes_text(size_bytes)}", err=True)
 
     def advance(self, files: int, size_bytes: int, usd: float | None) -> None:
         """Show what is done so far."""
-        spent = "" if usd is None else f"${usd:.2f}"
+        spent = "" if usd is None else money(Decimal(repr(usd)))
         if self._bar is not None:
             self._bar.update(self._task, completed=size_bytes, files=files, done=bytes_text(int(size_bytes)), usd=spent)
             return
@@ -58,10 +60,10 @@ class TerminalProgress:
         self._said_at = now
         share = size_bytes / self._bytes if self._bytes else files / max(1, self._files)
         left = (now - self._began_at) * (1 - share) / share if share else None
-        eta = f", {seconds_text(left)} left" if left is not None else ""
+        eta = f", {seconds_text(left)} left" if left else ""
         money = f", {spent}" if spent else ""
         click.echo(
-            f"{self._label}: {count_text(files)} of {count_text(self._files)} files, "
+            f"{self._label}: {count_text(files)} of {plural(self._files, 'file')}, "
             f"{bytes_text(int(size_bytes))} of {bytes_text(self._bytes)}{money}{eta}",
             err=True,
         )

@@ -31,7 +31,7 @@ from autoloader.inventory import Disposition
 from autoloader.plan import Change
 from autoloader.project.backfilling import keep_progress
 from autoloader.project.planned import Planned, Wishes
-from autoloader.render import bytes_text, count_text, escape_terminal, plural, seconds_text, table_text
+from autoloader.render import bytes_text, count_text, escape_terminal, plural, seconds_text, step_name, table_text
 from autoloader.spec import Settings
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from autoloader.project.project import Project
 
 _GB = Decimal(1_000_000_000)
+_LOOK_EVERY_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,23 +101,25 @@ class Report:
             "errors": [{"ingestion": name, "error": str(error)} for name, error in self.done.errors],
         }
 
-    def text(self, *, color: bool = False, width: int = 100) -> str:
-        """The report for a terminal."""
+    def text(self, *, color: bool = False, width: int | None = 100) -> str:
+        """The report for a terminal `width` columns wide; None = one line per step, however long."""
         parts = []
         if self.done.steps:
             rows = [
                 {
                     "ingestion": step.ingestion,
-                    "operation": step.operation.replace("_", " "),
+                    "step": step_name(step.operation),
                     "status": step.status,
                     "time": seconds_text(step.seconds),
                     "details": _details(step.details),
+                    "run_id": step.details.get("run"),
                 }
                 for step in self.done.steps
             ]
-            parts.append(
-                table_text(rows, ["ingestion", "operation", "status", "time", "details"], color=color, width=width)
-            )
+            columns = ["ingestion", "step", "status", "time", "details", "run_id"]
+            if all(step.status == "done" for step in self.done.steps):
+                columns.remove("status")
+            parts.append(table_text(rows, columns, color=color, width=width, spare=["time"]))
         parts += [f"Not loaded: {escape_terminal(path)}: {escape_terminal(why)}" for path, why in self.done.problems]
         for name, error in self.done.errors:
             head, *rest = str(error).splitlines()
@@ -144,18 +147,20 @@ class Report:
 
 
 def _details(details: Mapping[str, Any]) -> str:
-    if "run" in details and "files" in details and "rows" in details:
-        text = (
-            f"{plural(details['files'], 'file')}, {plural(details['rows'], 'row')}, {bytes_text(details['bytes'])},"
-            f" {plural(details['batches'], 'batch')}, run {details['run']}"
-        ).replace("batchs", "batches")
-        return text + (f", stopped: {details['stopped']}" if details.get("stopped") else "")
-    shown = [f"{key.replace('_', ' ')} {_short(value)}" for key, value in details.items() if value is not None]
-    return escape_terminal(", ".join(shown))
-
-
-def _short(value: Any) -> str:
-    return count_text(value) if isinstance(value, int) and not isinstance(value, bool) else str(value)
+    """What a step came to, in words; its run has a column of its own."""
+    if "rows" in details and "batches" in details:
+        parts = [plural(details["files"], "file"), plural(details["rows"], "row"), bytes_text(details["bytes"])]
+        if details["batches"] > 1:
+            parts.append(plural(details["batches"], "batch", "batches"))
+        if details.get("stopped"):
+            parts.append(f"stopped: {details['stopped']}")
+        return ", ".join(parts)
+    shown = [
+        f"{'' if key == 'table' else key.replace('_', ' ') + ' '}{_short(value)}"
+        for key, value in details.items()
+        if value is not None and key not in {"run", "recovered"}
+    ]
+    return ", ".join(shown)
 
 
 @dataclass(slots=True)
@@ -184,8 +189,11 @@ class _LazyEngine:
             EngineError: It cannot be had.
         """
         if self.used is None:
-            self.talk("Waiting for Spark to start")
-            self.used = self.begin().wait()
+            starting, began_at = self.begin(), time.monotonic()
+            while not starting.ready:
+                self.talk(f"Waiting for Spark to start, {seconds_text(time.monotonic() - began_at)}")
+                time.sleep(_LOOK_EVERY_S)
+            self.used = starting.wait()
         return self.used
 
     def sentence(self) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from autoloader.errors import AutoloaderError
 from autoloader.project.answer import Answer
+from autoloader.render import plural
 
 if TYPE_CHECKING:
     from autoloader.project.project import Project
@@ -22,7 +23,7 @@ def doctor(project: Project) -> Answer:
 
 
 def _checks(project: Project) -> Iterator[dict[str, Any]]:
-    specs = _check("specs", lambda: f"{len(project.specs().ingestions)} ingestions in {project.place.folder}")
+    specs = _check("specs", lambda: f"{plural(len(project.specs().ingestions), 'ingestion')} in {project.place.folder}")
     yield specs
     yield _java()
     yield _spark()
@@ -47,12 +48,12 @@ def _java() -> dict[str, Any]:
 
     java = find_java()
     if java is not None:
-        return {"check": "java", "ok": True, "found": str(java), "fix": None}
-    others = ", ".join(str(each) for each in all_java())
+        return {"check": "java", "ok": True, "found": f"Java {java.version} in {java.home}", "fix": None}
+    others = ", ".join(f"Java {each.version} in {each.home}" for each in all_java())
     return {
         "check": "java",
         "ok": True,
-        "found": f"no usable Java 17+ {f'(found: {others}) ' if others else ''}- Sail will run the tasks",
+        "found": f"no usable Java 17 or newer{f' (found: {others})' if others else ''}: Sail will run the tasks",
         "fix": "Install a JDK 17+ for local Spark.",
     }
 
@@ -74,7 +75,7 @@ def _state(project: Project) -> str:
     ledger = project.ledger
     if not ledger.exists:
         return f"{ledger.label}: not made yet; init or the first apply makes it"
-    return f"{ledger.label}: lineage {ledger.lineage}, serial {ledger.serial}, {len(ledger.ingestions())} ingestions"
+    return f"{ledger.label}: lineage {ledger.lineage}, serial {ledger.serial}, {plural(len(ledger.ingestions()), 'ingestion')}"
 
 
 def _catalog(project: Project) -> str:
@@ -92,6 +93,6 @@ def _source_check(project: Project, path: str) -> Callable[[], str]:
 
         root = canonical(path, project.place.project_dir)
         found = Source(root, project.specs().settings.storage).list()
-        return f"{root}: {found.table.num_rows:,} files"
+        return f"{root}: {plural(found.table.num_rows, 'file')}"
 
     return look

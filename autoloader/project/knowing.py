@@ -7,6 +7,7 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from autoloader.cost import money
 from autoloader.errors import AutoloaderError, SettingsError
 from autoloader.inventory import WORK, Disposition, Lane
 from autoloader.matching import compile_glob, matches
@@ -28,9 +29,19 @@ def runs(project: Project, ingestion: str | None, limit: int | None) -> Answer:
     if ingestion is not None:
         project.spec(ingestion)
     rows = [run_data(run) for run in project.ledger.runs(ingestion, limit=limit or 10_000)]
-    shown = [{**row, "size": bytes_text(row["bytes"]), "cost": _dollars(row["cost_usd"]["actual"])} for row in rows]
-    columns = ["run_id", "ingestion", "lane", "state", "started_at", "files", "rows", "size", "cost"]
-    return Answer({"runs": rows}, shown, columns, title="" if rows else "There was no run yet.")
+    shown = [
+        {
+            **row,
+            "size": bytes_text(row["bytes"]),
+            "cost": _dollars(row["cost_usd"]["actual"]),
+            "time": _time(row["seconds"]["actual"]),
+        }
+        for row in rows
+    ]
+    # the run's id begins with the instant at which it started
+    columns = ["run_id", "ingestion", "lane", "state", "files", "rows", "size", "cost", "time"]
+    title = "" if rows else "There was no run yet."
+    return Answer({"runs": rows}, shown, columns, title, spare=["time", "cost", "size"])
 
 
 def run_data(run: RunRow) -> dict[str, Any]:
@@ -60,7 +71,7 @@ def _number(amount: Decimal | None) -> float | None:
 
 
 def _dollars(amount: float | None) -> str:
-    return "unknown" if amount is None else f"${amount:.2f}"
+    return money(None if amount is None else Decimal(repr(amount)))
 
 
 def show(project: Project, run_id: str) -> Answer:
@@ -99,7 +110,9 @@ def show(project: Project, run_id: str) -> Answer:
     if run.rejected_rows:
         closing.append(f"{plural(run.rejected_rows, 'row')} rejected; they are in the quarantine table.")
     columns = ["batch_id", "state", "files", "rows", "rejected_rows", "snapshot_id"]
-    return Answer(data, data["batches"], columns, title, closing)
+    # ids are names, not numbers: without separators
+    shown = [{**each, "snapshot_id": each["snapshot_id"] and str(each["snapshot_id"])} for each in data["batches"]]
+    return Answer(data, shown, columns, title, closing, spare=["rejected_rows", "state"])
 
 
 def _problems(versions: pa.Table) -> list[dict[str, Any]]:
@@ -127,15 +140,18 @@ def files(project: Project, name: str, state: str | None, match: str | None) -> 
     table = project.ledger.files(name, (state.upper(),) if state else ())
     spec = _known_spec(project, name, table.num_rows)
     rows = rows_of(table)
+    root = canonical(spec.source.path, project.place.project_dir) if spec is not None else ""
     if match is not None:
-        root = canonical(spec.source.path, project.place.project_dir) if spec is not None else ""
         glob = compile_glob(match)
         rows = [row for row in rows if matches([glob], row["file_path"].removeprefix(root))]
     data = [{key: _plain(value) for key, value in row.items()} for row in rows]
-    shown = [{**row, "size": bytes_text(row["file_size"] or 0)} for row in data]
-    columns = ["state", "size", "rows", "rejected_rows", "file_path"]
+    shown = [
+        {**row, "size": bytes_text(row["file_size"] or 0), "path": row["file_path"].removeprefix(root)} for row in data
+    ]
+    columns = ["state", "size", "rows", "rejected_rows", "path"]
     closing = [f"{row['file_path']}: {row['error']}" for row in data if row["error"]][:20]
-    title = "" if data else "No such file is remembered."
+    title = f"{plural(len(data), 'file')}, below {root}" if root else plural(len(data), "file")
+    title = title if data else "No such file is remembered."
     return Answer({"files": data}, shown, columns, title, closing, header=table.column_names)
 
 
@@ -178,10 +194,11 @@ def cost(project: Project, name: str) -> Answer:
             "size": bytes_text(row["bytes"]),
             "estimated": f"{_dollars(row['estimated_usd'])}, {_time(row['estimated_seconds'])}",
             "actual": f"{_dollars(row['actual_usd'])}, {_time(row['actual_seconds'])}",
+            "error": "-" if row["error_percent"] is None else f"{row['error_percent']:+,.0f} %",
         }
         for row in rows
     ]
-    columns = ["run_id", "lane", "files", "size", "estimated", "actual", "error_percent"]
+    columns = ["run_id", "lane", "files", "size", "estimated", "actual", "error"]
     return Answer({"ingestion": name, "runs": rows}, shown, columns, "" if rows else "There was no run yet.")
 
 
@@ -228,7 +245,8 @@ def status(project: Project) -> Answer:
         )
     shown = [line for each in found for line in _status_lines(each)]
     columns = ["name", "status", "lane", "state", "files", "size", "share", "eta", "next_due_at"]
-    return Answer({"ingestions": found}, shown, columns, "" if found else "There is no ingestion yet.")
+    title = "" if found else "There is no ingestion yet."
+    return Answer({"ingestions": found}, shown, columns, title, spare=["size", "share"])
 
 
 def _status_lines(each: Mapping[str, Any]) -> list[dict[str, Any]]:

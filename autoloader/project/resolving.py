@@ -12,6 +12,7 @@ from autoloader.apply import Recipe
 from autoloader.errors import ReadError
 from autoloader.inventory import WORK
 from autoloader.matching import format_of
+from autoloader.render import plural
 from autoloader.schema import Column, TableSchema
 from autoloader.spec import IngestionSpec, SchemaSpec
 
@@ -60,7 +61,7 @@ def resolve(eyes: Eyes, spec: IngestionSpec, row: IngestionRow | None, files: pa
         note = f"no file of {spec.name}'s sample can be read: {error.what}"
         return Recipe(spec, format_, declared or pinned, dialect, (note,))
     schema = declared or _grown(spec, pinned, inferred.schema)
-    seen = f"schema of {spec.name} inferred from {sample.num_rows} of {files.num_rows if files else 0:,} files"
+    seen = f"schema of {spec.name} inferred from {sample.num_rows} of {plural(files.num_rows if files else 0, 'file')}"
     notes = (*inferred.notes, *(() if declared or pinned else (seen,)))
     return Recipe(spec, inferred.format, schema, dialect or inferred.dialect.to_data(), notes)
 

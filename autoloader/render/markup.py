@@ -7,7 +7,8 @@ character that Markdown or a code host acts on written as an entity; in HTML Jin
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
@@ -58,6 +59,7 @@ def _templates() -> jinja2.Environment:
         time=time_text,
         plural=plural,
         verbs=verbs_text,
+        cell=_cell,
         operation=lambda step: operation_text(step.operation, step.details),
     )
     return environment
@@ -164,6 +166,25 @@ def _files_of(change: Change, files: pa.Table) -> pa.Table:
     return files.filter(pc.fill_null(mine, False))
 
 
-def table_html(rows: list[dict[str, Any]], columns: list[str]) -> str:
-    """Rows as an HTML table for a notebook's output cell, every cell escaped."""
-    return _templates().get_template("table.html.j2").render(rows=rows, columns=columns)
+def table_html(
+    rows: list[dict[str, Any]], columns: list[str], *, title: str = "", closing: Sequence[str] = ()
+) -> str:
+    """Rows as an HTML table for a notebook's output cell, with sentences above and below; everything is escaped."""
+    figures = {column for column in columns if rows and all(_is_figure(row.get(column)) for row in rows)}
+    return (
+        _templates()
+        .get_template("table.html.j2")
+        .render(rows=rows, columns=columns, figures=figures, title=title, closing=closing)
+    )
+
+
+def _is_figure(value: Any) -> bool:
+    return value is None or (isinstance(value, int | float | Decimal) and not isinstance(value, bool))
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return count_text(value) if isinstance(value, int) else escape_terminal(str(value))
