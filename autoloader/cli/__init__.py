@@ -6,6 +6,7 @@ answers at once. `plan_apply.py` and the console script `autoloader` both call `
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from importlib.abc import MetaPathFinder
@@ -96,5 +97,14 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return error.exit_code
     except BrokenPipeError:
         sys.stderr.close()
+        return 1
+    except Exception as error:
+        if os.environ.get("AUTOLOADER_DEBUG"):
+            raise
+        click.echo(
+            f"Error: something went wrong that should not: {type(error).__name__}: {error}\n"
+            "This is a defect. For a report of it, run the same again with AUTOLOADER_DEBUG=1.",
+            err=True,
+        )
         return 1
     return code if isinstance(code, int) else 0

@@ -27,7 +27,9 @@ SAMPLE_FILES: Final = 5
 SAMPLE_BYTES: Final = 64_000_000
 
 
-def resolve(eyes: Eyes, spec: IngestionSpec, row: IngestionRow | None, files: pa.Table | None) -> Recipe:
+def resolve(
+    eyes: Eyes, spec: IngestionSpec, row: IngestionRow | None, files: pa.Table | None, *, sampling: bool = False
+) -> Recipe:
     """The recipe of one ingestion.
 
     Declared columns win; else the pinned schema holds, widened by what a sample of the new files shows where
@@ -38,6 +40,7 @@ def resolve(eyes: Eyes, spec: IngestionSpec, row: IngestionRow | None, files: pa
         spec: The ingestion.
         row: What is recorded of it.
         files: Its files with their dispositions; None when storage was not looked at.
+        sampling: Take all of `files` for the sample, not only those that are to be loaded.
 
     Raises:
         ReadError: No file of the sample can be read as the spec says.
@@ -47,7 +50,7 @@ def resolve(eyes: Eyes, spec: IngestionSpec, row: IngestionRow | None, files: pa
     pinned = schemas.from_data(row.schema) if row is not None and row.schema is not None else None
     dialect = dict(row.dialect) if row is not None and row.dialect is not None else None
     known_format = spec.source.format or (dialect or {}).get("format")
-    sample = _sample(files)
+    sample = _sample(files, sampling)
     if sample is None or (declared is not None and dialect is not None):
         return Recipe(spec, known_format, declared or pinned, dialect)
     if declared is None and pinned is not None and spec.table_schema.new_columns != "add":
@@ -94,7 +97,7 @@ def _grown(spec: IngestionSpec, pinned: TableSchema | None, inferred: TableSchem
     return schemas.evolve(pinned, inferred.columns, new_columns=rules.new_columns, type_change=rules.type_change)
 
 
-def _sample(files: pa.Table | None) -> pa.Table | None:
+def _sample(files: pa.Table | None, every: bool) -> pa.Table | None:
     """First, last, largest and two files in between of those that are to be loaded; None where there is none."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -102,6 +105,7 @@ def _sample(files: pa.Table | None) -> pa.Table | None:
     if files is None:
         return None
     work = files.filter(pc.is_in(files["disposition"], value_set=pa.array(sorted(WORK))))
+    work = files if every else work
     work = work.filter(pc.greater(work["size_bytes"], 0))
     total = work.num_rows
     if total == 0:

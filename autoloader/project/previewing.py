@@ -1,0 +1,202 @@
+"""`preview`: which files are looked at, what their schema would change, and how it is shown."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from autoloader import schema as schemas
+from autoloader.errors import SettingsError
+from autoloader.inventory import Disposition
+from autoloader.planner import Asked
+from autoloader.preview import Preview, Sample, preview
+from autoloader.project.answer import rows_of
+from autoloader.project.looking import history_of, look_at, state_of
+from autoloader.project.resolving import resolve
+from autoloader.render import count_text, escape_terminal, plural, table_html, table_text
+from autoloader.sources import canonical_file
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from autoloader.project.project import Project
+
+_NOT_SHOWN = (Disposition.HIDDEN, Disposition.EXCLUDED, Disposition.MISSING)
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A preview with the schema that it was read by.
+
+    Attributes:
+        ingestion: The ingestion.
+        found: What was read.
+        schema: The columns, as data.
+        schema_diff: What would change in the table's columns, as sentences with their class.
+        listed: Files that the ingestion has.
+    """
+
+    ingestion: str
+    found: Preview
+    schema: list[dict[str, Any]]
+    schema_diff: list[dict[str, str]]
+    listed: int
+
+    def to_json(self) -> dict[str, Any]:
+        """The document of DESIGN section 5."""
+        return {
+            "ingestion": self.ingestion,
+            "rows": [_plain(row) for row in rows_of(self.found.rows)],
+            "rejected": [_plain(row) for row in rows_of(self.found.rejected)],
+            "schema": self.schema,
+            "schema_diff": self.schema_diff,
+            "profile": list(self.found.profile),
+            "files": list(self.found.files),
+            "total_rows": self.found.total_rows,
+        }
+
+    def text(self, *, color: bool = False, width: int = 100) -> str:
+        """The preview for a terminal."""
+        data = self.to_json()
+        parts = [self._head()]
+        parts += [f"  {escape_terminal(file['file_path'])}: {escape_terminal(_told(file))}" for file in data["files"]]
+        if data["rows"]:
+            rows = [{name: _short(value) for name, value in row.items()} for row in data["rows"]]
+            parts += ["", table_text(rows, list(rows[0]), color=color, width=width)]
+        if data["profile"]:
+            columns = ["column", "type", "nulls", "distinct", "min", "max"]
+            profile = [{**each, "min": _short(each["min"]), "max": _short(each["max"])} for each in data["profile"]]
+            parts += ["", table_text(profile, columns, color=color, width=width)]
+        if data["schema_diff"]:
+            parts += ["", "The table's schema would change:"]
+            parts += [f"  {escape_terminal(each['change'])} ({each['class']})" for each in data["schema_diff"]]
+        if data["rejected"]:
+            parts += ["", f"{plural(len(data['rejected']), 'value')} rejected:"]
+            columns = ["row", "column", "raw", "error"]
+            rejected = [{**each, "raw": _short(each["raw"])} for each in data["rejected"][:20]]
+            parts.append(table_text(rejected, columns, color=color, width=width))
+        return "\n".join(parts)
+
+    def _head(self) -> str:
+        read = len(self.found.files)
+        return (
+            f"{escape_terminal(self.ingestion)}: {plural(self.found.total_rows, 'row')} in"
+            f" {count_text(read)} of {plural(self.listed, 'file')}; nothing is written."
+        )
+
+    def rows(self) -> pa.Table:
+        """The rows as Arrow."""
+        return self.found.rows
+
+    def df(self) -> Any:
+        """The rows as a pandas frame."""
+        return self.found.rows.to_pandas()
+
+    def _repr_html_(self) -> str:
+        data = self.to_json()
+        rows = [{name: _short(value) for name, value in row.items()} for row in data["rows"]]
+        parts = [f"<p>{self._head()}</p>", table_html(rows, list(rows[0]) if rows else [])]
+        if data["profile"]:
+            columns = ["column", "type", "nulls", "distinct", "min", "max"]
+            parts.append(table_html(data["profile"], columns))
+        if data["rejected"]:
+            columns = ["file_path", "row", "column", "raw", "error"]
+            parts.append(table_html(data["rejected"][:20], columns))
+        return "".join(parts)
+
+    def __repr__(self) -> str:
+        return self.text()
+
+
+def _told(file: dict[str, Any]) -> str:
+    if file["error"]:
+        return f"not readable: {file['error']}"
+    rejected = f", {plural(file['rejected_rows'], 'row')} rejected" if file["rejected_rows"] else ""
+    rescued = f", {plural(file['rescued_rows'], 'row')} with rescued values" if file["rescued_rows"] else ""
+    return f"{plural(file['rows'], 'row')}{rejected}{rescued}" + "".join(f"; {note}" for note in file["notes"])
+
+
+def _plain(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: _value(value) for name, value in row.items()}
+
+
+def _value(value: Any) -> Any:
+    match value:
+        case bytes():
+            return base64.b64encode(value).decode("ascii")
+        case dict():
+            return {key: _value(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_value(item) for item in value]
+        case _:
+            return value.isoformat() if hasattr(value, "isoformat") else value
+
+
+def _short(value: Any) -> Any:
+    text = value if isinstance(value, str) else None
+    if text is None and isinstance(value, dict | list):
+        text = str(value)
+    return value if text is None else text if len(text) <= 40 else text[:39] + "…"
+
+
+def show(project: Project, name: str, *, files: int, rows: int, file: str | None) -> Shown:
+    """Preview an ingestion.
+
+    Args:
+        project: The project.
+        name: The ingestion; a draft may be previewed, too.
+        files: How many files to look at: those that apply would load first, else those that are there.
+        rows: How many rows to show.
+        file: Look at this one alone.
+
+    Raises:
+        SettingsError: There is no such ingestion or file.
+        ReadError: No schema is declared or pinned and none can be inferred.
+    """
+    loaded = project.spec(name)
+    eyes = project.eyes()
+    state = state_of(project.ledger)
+    recorded = state.recorded(loaded.spec)
+    looked = look_at(eyes, loaded.spec, recorded, history_of(project.ledger, name), Asked())
+    row = project.ledger.ingestion(recorded.name) if recorded is not None else None
+    chosen = _chosen(project, name, looked.files, files, file)
+    recipe = resolve(eyes, loaded.spec, row, chosen, sampling=True)
+    settings = project.specs().settings
+    contract = recipe.contract(lineage_columns=settings.lineage_columns)
+    found = preview(_samples(chosen), contract, settings.storage, now=eyes.now, max_rows=rows)
+    table = project.lake.table(loaded.spec.destination.table)
+    return Shown(
+        ingestion=name,
+        found=found,
+        schema=schemas.to_data(contract.schema),
+        schema_diff=[
+            {"change": str(change), "class": change.change_class.value}
+            for change in (schemas.compare(table.schema, contract.schema) if table is not None else ())
+        ],
+        listed=looked.files.num_rows,
+    )
+
+
+def _chosen(project: Project, name: str, files: pa.Table, number: int, only: str | None) -> pa.Table:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if only is not None:
+        path = canonical_file(only, project.place.project_dir)
+        chosen = files.filter(pc.equal(files["file_path"], path))
+        if chosen.num_rows == 0:
+            raise SettingsError(f"{name} has no file {only}.", fix=f"See why:\n  autoloader why {only}")
+        return chosen
+    hidden = pc.is_in(files["disposition"], value_set=pa.array([each.value for each in _NOT_SHOWN]))
+    chosen = files.filter(pc.invert(hidden)).slice(0, number)
+    if chosen.num_rows == 0:
+        raise SettingsError(f"{name} has no files to look at.", fix="See what is there:\n  autoloader plan --full")
+    return chosen
+
+
+def _samples(files: pa.Table) -> Sequence[Sample]:
+    columns = files.select(["file_path", "key", "size_bytes", "etag", "version_id"]).to_pylist()
+    moments = files["modified_at"].cast("int64").to_pylist()
+    return [Sample(modified_at_ns=at, **row) for row, at in zip(columns, moments, strict=True)]
