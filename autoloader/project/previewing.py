@@ -134,11 +134,12 @@ def _value(value: Any) -> Any:
             return value.isoformat() if hasattr(value, "isoformat") else value
 
 
-def _short(value: Any) -> Any:
-    text = value if isinstance(value, str) else None
-    if text is None and isinstance(value, dict | list):
-        text = str(value)
-    return value if text is None else text if len(text) <= 40 else text[:39] + "…"
+def _short(value: Any) -> str | None:
+    """A cell as text as it stands in the table (no thousands separators), long ones shortened."""
+    if value is None:
+        return None
+    text = str(value)
+    return text if len(text) <= 40 else text[:39] + "…"
 
 
 def show(project: Project, name: str, *, files: int, rows: int, file: str | None) -> Shown:
