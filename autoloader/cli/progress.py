@@ -61,10 +61,10 @@ class TerminalProgress:
         share = size_bytes / self._bytes if self._bytes else files / max(1, self._files)
         left = (now - self._began_at) * (1 - share) / share if share else None
         eta = f", {seconds_text(left)} left" if left else ""
-        money = f", {spent}" if spent else ""
+        paid = f", {spent}" if spent else ""
         click.echo(
             f"{self._label}: {count_text(files)} of {plural(self._files, 'file')}, "
-            f"{bytes_text(int(size_bytes))} of {bytes_text(self._bytes)}{money}{eta}",
+            f"{bytes_text(int(size_bytes))} of {bytes_text(self._bytes)}{paid}{eta}",
             err=True,
         )
 

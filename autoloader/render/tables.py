@@ -1,4 +1,4 @@
-"""Rows as an aligned table for a terminal: nothing is cut, wide cells are folded, spare columns give way."""
+"""Rows as an aligned table for a terminal: nothing is cut; wide cells are folded, or the columns go on below."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ def table_text(
         rows: What is shown; None is shown as `-`.
         columns: Keys of `rows`, in order; a column whose name ends in `id` is never folded.
         color: Whether the headings are bold.
-        width: Columns of the terminal; None = as wide as it gets, one line per row.
+        width: Columns of the terminal, where the columns of a table that is wider go on below; None = any number,
+            one line per row.
         spare: Columns that are left out, in this order, where the table would be wider than that.
 
     Returns:
@@ -44,11 +45,26 @@ def table_text(
             shown.remove(column)
     if width is not None:
         _shrink(sizes, shown, width)
-    right = {column for column in shown if rows and all(_FIGURE.fullmatch(cell) for cell in cells[column])}
+    blocks = [shown] if width is None else _blocks(sizes, shown, width)
+    return "\n\n".join(_block(cells, block, sizes, color) for block in blocks)
+
+
+def _block(cells: Mapping[str, Sequence[str]], shown: Sequence[str], sizes: Mapping[str, int], color: bool) -> str:
+    right = {column for column in shown if cells[column] and all(_FIGURE.fullmatch(cell) for cell in cells[column])}
     lines = [paint(line, "1", color) for line in _line([_heading(c) for c in shown], shown, sizes, right)]
-    for index in range(len(rows)):
-        lines += _line([cells[column][index] for column in shown], shown, sizes, right)
+    for row in zip(*(cells[column] for column in shown), strict=True):
+        lines += _line(row, shown, sizes, right)
     return "\n".join(lines)
+
+
+def _blocks(sizes: Mapping[str, int], shown: Sequence[str], width: int) -> list[list[str]]:
+    """The columns in groups that fit, one below the other; a column that is too wide alone is a group of its own."""
+    blocks: list[list[str]] = [[]]
+    for column in shown:
+        if blocks[-1] and _total(sizes, [*blocks[-1], column]) > width:
+            blocks.append([])
+        blocks[-1].append(column)
+    return blocks
 
 
 def _heading(column: str) -> str:
@@ -63,7 +79,7 @@ def _shrink(sizes: dict[str, int], shown: Sequence[str], width: int) -> None:
     """Take from the widest columns that may be folded until the table fits or none can give more."""
     while (over := _total(sizes, shown) - width) > 0:
         able = [c for c in shown if sizes[c] > _NARROWEST and not c.endswith("id")]
-        if not able:
+        if sum(sizes[c] - _NARROWEST for c in able) < over:
             return
         widest = max(able, key=lambda column: sizes[column])
         sizes[widest] = max(_NARROWEST, sizes[widest] - over)
