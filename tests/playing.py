@@ -134,6 +134,14 @@ class Player:
         assert said.code == code, said.err + said.out
         return said
 
+    def files(self) -> dict[str, bytes]:
+        """Every file below the project folder with its bytes, but for what SQLite keeps beside its databases."""
+        return {
+            str(path.relative_to(self.folder)): path.read_bytes()
+            for path in sorted(self.folder.rglob("*"))
+            if path.is_file() and not path.name.endswith(("-wal", "-shm"))
+        }
+
     def report(self, *words: str, code: int = 0) -> dict[str, Any]:
         """Apply without being asked; the report as data."""
         report: dict[str, Any] = self.apply("--format", "json", *words, code=code).json

@@ -1,0 +1,227 @@
+"""Every command and flag of the contract, the tops of their JSON, and what planning must not load."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from autoloader.cli import group
+from tests.playing import ROOT, LocalStore, Player
+
+PLAN = """--out --select --due --refresh --reingest --refresh-only --detailed-exitcode --format --json-into --full
+    --summary --max-usd --offline --var --env"""
+APPLY = "--auto-approve -y --due --select --max-usd --resume --engine --events --var --env"
+CONTRACT = {
+    "init": "--var --env",
+    "validate": "--var --env --format",
+    "schema": "",
+    "plan": PLAN,
+    "apply": APPLY,
+    "preview": "--files --rows --file --format",
+    "status": "--format",
+    "runs": "--format",
+    "show": "--format",
+    "files": "--state --match --format",
+    "why": "--format",
+    "verify": "--format",
+    "rebuild-ledger": "",
+    "rollback": "--to-run -y",
+    "state list": "--format",
+    "state show": "--format",
+    "state rm": "-y",
+    "state mv": "",
+    "state adopt": "",
+    "locks list": "--format",
+    "locks break": "--reason",
+    "cost": "--format",
+    "doctor": "--format",
+}
+FORMATS = {
+    "plan": ("text", "json", "markdown", "html"),
+    "files": ("text", "json", "csv"),
+    "runs": ("text", "json"),
+    "status": ("text", "json"),
+    "preview": ("text", "json"),
+}
+
+
+def command(words: str) -> click.Command:
+    found: click.Command = group
+    for word in words.split():
+        assert isinstance(found, click.Group)
+        found = found.commands[word]
+    return found
+
+
+@pytest.mark.parametrize("words", CONTRACT)
+def test_every_command_has_its_options_and_a_help_that_names_them(words: str) -> None:
+    options = {name for parameter in command(words).params for name in (*parameter.opts, *parameter.secondary_opts)}
+    assert set(CONTRACT[words].split()) <= options
+    player = Player.__new__(Player)
+    said = player.run(*words.split(), "--help")
+    assert said.code == 0
+    for option in CONTRACT[words].split():
+        assert option in said.out
+    assert command(words).get_short_help_str(), "a sentence says what it does"
+
+
+def test_help_lists_every_command() -> None:
+    said = Player.__new__(Player).run("--help")
+    assert said.code == 0
+    for words in CONTRACT:
+        assert f"\n  {words.split()[0]}" in said.out
+    assert "130" in said.out
+
+
+@pytest.mark.parametrize("words", FORMATS)
+def test_formats_are_those_of_the_contract(words: str) -> None:
+    [option] = [p for p in command(words).params if "--format" in p.opts]
+    assert isinstance(option.type, click.Choice)
+    assert set(FORMATS[words]) <= set(option.type.choices)
+
+
+def test_engines_are_those_of_the_contract() -> None:
+    [option] = [p for p in command("apply").params if "--engine" in p.opts]
+    assert isinstance(option.type, click.Choice)
+    assert list(option.type.choices) == ["auto", "local", "cluster", "connect", "sail"]
+
+
+@pytest.fixture
+def small(planning_player: Player) -> Player:
+    """A project with one file to load and a state; nothing is loaded."""
+    LocalStore(planning_player.folder / "in").put("a.csv", "n,s\n1,x\n")
+    planning_player.spec("name: a\nsource: {path: in/}\ndestination: {table: a.a}\n")
+    assert planning_player.run("init").code == 0
+    return planning_player
+
+
+PLAN_KEYS = {
+    "format_version", "tool_version", "plan_id", "digest", "created_at", "expires_at", "lineage", "serial", "mode",
+    "applyable", "complete", "errored", "changes", "totals", "guardrails", "drift", "notes", "diagnostics",
+}  # fmt: skip
+CHANGE_KEYS = {"ingestion", "actions", "reason", "detail", "lane", "before", "after", "impact", "operations", "blocked"}
+IMPACT_KEYS = {
+    "files_to_process", "files_skipped", "files_by_disposition", "bytes_to_process", "estimated_data_size_gb",
+    "estimated_cost_usd", "estimated_duration_minutes", "basis", "oldest_file_date", "newest_file_date",
+}  # fmt: skip
+
+
+def test_the_plan_as_json_has_the_keys_of_the_contract(small: Player) -> None:
+    plan = small.plan()
+    assert set(plan) >= PLAN_KEYS
+    assert plan["format_version"] == "1.0"
+    [change] = plan["changes"]
+    assert set(change) >= CHANGE_KEYS
+    assert set(change["impact"]) >= IMPACT_KEYS
+    assert set(plan["totals"]) >= IMPACT_KEYS
+    assert set(change["impact"]["estimated_cost_usd"]) == {"low", "expected", "high"}
+    assert set(change["impact"]["estimated_duration_minutes"]) == {"low", "expected", "high"}
+    assert all(set(operation) == {"operation", "details"} for operation in change["operations"])
+    assert plan["lineage"]
+
+
+@pytest.mark.parametrize(
+    ("words", "tops"),
+    [
+        (("runs",), {"runs"}),
+        (("files", "a"), {"files"}),
+        (("status",), {"ingestions"}),
+        (("preview", "a"), {"rows", "rejected", "schema", "schema_diff", "profile"}),
+    ],
+    ids=lambda value: value[0] if isinstance(value, tuple) else "",
+)
+def test_json_has_the_tops_of_the_contract(small: Player, words: tuple[str, ...], tops: set[str]) -> None:
+    said = small.run(*words, "--format", "json")
+    assert said.code == 0, said.err
+    assert tops <= set(said.json)
+
+
+def test_status_tells_each_lane(small: Player) -> None:
+    [ingestion] = small.run("status", "--format", "json").json["ingestions"]
+    assert {"name", "status", "next_due_at", "lanes"} <= set(ingestion)
+    live = ingestion["lanes"]["live"]
+    assert {"state", "files_done", "files_total", "bytes_done", "bytes_total", "eta_at"} <= set(live)
+    assert (live["files_done"], live["files_total"]) == (0, 1)
+
+
+def test_files_as_csv_has_a_header_even_without_files(small: Player) -> None:
+    said = small.run("files", "a", "--format", "csv")
+    assert said.code == 0
+    [header] = said.out.strip().splitlines()
+    assert {"file_path", "state"} <= set(header.split(","))
+
+
+def test_json_into_writes_the_same_plan_beside_the_text(small: Player) -> None:
+    said = small.run("plan", "--json-into", "plan.json")
+    assert said.code == 0
+    assert "Plan:" in said.out
+    assert set(json.loads((small.folder / "plan.json").read_text())) >= PLAN_KEYS
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("plann",), ("plan", "--no-such-flag"), ("plan", "no-such-folder"), ("files", "b"), ("show", "no-run"),
+        ("plan", "--select", "b"), ("plan", "--refresh", "a"), ("plan", "--refresh", "a=half"), ("verify", "b"),
+        ("files", "a", "--match", "[x"), ("rollback", "a", "--to-run", "none", "-y"),
+        ("state", "show", "b"), ("state", "rm", "b", "-y"), ("locks", "break", "none", "--reason", "x"),
+        ("plan", "--var", "novalue"), ("plan", "--env", "none"), ("apply", "-y", "--resume", "none"),
+        ("preview", "b"), ("cost", "b"), ("runs", "--ingestion", "b"), ("rebuild-ledger", "b", "-y"),
+        ("rebuild-ledger", "a", "-y"), ("apply", "no-such.plan"),
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_a_wrong_word_is_one_message_exit_1_and_nothing_written(small: Player, words: tuple[str, ...]) -> None:
+    before = small.files()
+    said = small.run(*words)
+    assert said.code == 1, said.out + said.err
+    assert said.err.strip()
+    assert "should not" not in said.err, "a defect's message"
+    assert "Traceback" not in said.err
+    assert small.files() == before
+
+
+IMPORTS = """
+import sys
+from autoloader.cli import run
+code = run(sys.argv[1:])
+heavy = {name.partition(".")[0] for name in sys.modules}
+print(code, sorted(heavy & {"pyspark", "pysail", "pandas", "duckdb", "pyarrow", "boto3", "rich"}), file=sys.stderr)
+"""
+
+
+def loaded_by(folder: Path, *words: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORTS, *words], cwd=folder, capture_output=True, text=True, check=True
+    )
+    return done.stderr.strip().splitlines()[-1]
+
+
+def test_help_loads_nothing_heavy(tmp_path: Path) -> None:
+    assert loaded_by(tmp_path, "--help") == "0 []"
+    assert loaded_by(tmp_path, "plan", "--help") == "0 []"
+
+
+def test_plan_loads_no_spark(small: Player) -> None:
+    said = loaded_by(small.folder, "plan")
+    assert said.startswith("0 ")
+    assert "pyspark" not in said
+    assert "pysail" not in said
+
+
+def test_why_of_a_file_that_no_ingestion_takes_says_so(small: Player) -> None:
+    said = small.run("why", "/no/where.csv")
+    assert said.code == 0
+    assert "No ingestion looks there" in said.out
+
+
+def test_the_top_level_script_is_the_console_script() -> None:
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "plan_apply.py"), "--version"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith("autoloader")
