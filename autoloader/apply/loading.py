@@ -22,6 +22,7 @@ from autoloader.apply.removal import Removal, remove_rows
 from autoloader.apply.report import Counts
 from autoloader.apply.target import Budget, Target
 from autoloader.apply.tools import Tools
+from autoloader.apply.versions import Versions
 from autoloader.errors import AutoloaderError
 from autoloader.inventory import FileState
 from autoloader.lake import Commit
@@ -120,6 +121,7 @@ def _load_batch(tools: Tools, target: Target, part: pa.Table, lease: Lease) -> L
     snapshot_id = commit_batch(tools, target, batch_id, claimed.files, results, lease)
     tools.events.send("batch_committed", run_id=target.run_id, batch_id=batch_id, snapshot_id=snapshot_id)
     outcome = results.filter(pc.equal(results["kind"], "file"))
+    outcome = Versions.of(tools.ledger, target.ingestion).stamp(outcome, tools.clock())
     _count(counts, outcome)
     if target.branch is not None:
         pending = Pending(batch_id, outcome, _lost(claimed.files, outcome))

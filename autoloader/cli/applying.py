@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from autoloader.cli.options import open_project, pairs, project_options, selection_options
+from autoloader.cli.options import open_project, pairs, project_options, selection_options, selections
 from autoloader.errors import SettingsError
 
 ENGINES = ("auto", "local", "cluster", "connect", "sail")
@@ -62,7 +62,7 @@ def apply(  # one parameter per option of the contract
         due=due,
         confirm=confirm,
         refresh=pairs(refresh, "--refresh"),
-        reingest=pairs(reingest, "--reingest"),
+        reingest=selections(reingest, "--reingest"),
         max_usd=max_usd,
         resume=resume,
     )

@@ -67,6 +67,19 @@ def pairs(words: tuple[str, ...], option: str) -> dict[str, str]:
     return found
 
 
+def selections(words: tuple[str, ...], option: str) -> dict[str, tuple[str, ...]]:
+    """Read repeated `NAME=SELECTOR` words, several per name.
+
+    Raises:
+        SettingsError: A word has no `=` or no name.
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    for word in words:
+        [(name, selector)] = pairs((word,), option).items()
+        found[name] = (*found.get(name, ()), selector)
+    return found
+
+
 def open_project(folder: str | Path, env: str | None, variables: tuple[str, ...]) -> Project:
     """The project that the shared options name; specs are read on first use."""
     from autoloader.project import Project

@@ -14,6 +14,7 @@ from autoloader.cli.options import (
     pairs,
     project_options,
     selection_options,
+    selections,
 )
 
 CHANGES_PLANNED = 2
@@ -106,7 +107,7 @@ def plan(  # one parameter per option of the contract
         due=due,
         confirm=confirm,
         refresh=pairs(refresh, "--refresh"),
-        reingest=pairs(reingest, "--reingest"),
+        reingest=selections(reingest, "--reingest"),
         refresh_only=refresh_only,
         max_usd=max_usd,
         offline=offline,
@@ -162,13 +163,13 @@ def preview(
     output: str,
 ) -> None:
     """Show the rows that apply would load, and those that it would reject. Writes nothing."""
-    from autoloader.cli.console import print_json, wants_color, width
+    from autoloader.cli.console import print_json, table_width, wants_color
 
     shown = open_project(folder, env, variables).preview(name, files=files, rows=rows, file=only)
     if output == "json":
         print_json(shown.to_json())
     else:
-        click.echo(shown.text(color=wants_color(), width=width()))
+        click.echo(shown.text(color=wants_color(), width=table_width()))
 
 
 COMMANDS = (init, validate, schema, plan, preview)

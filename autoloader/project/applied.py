@@ -146,6 +146,10 @@ class Report:
         )
 
 
+def _shown(value: Any) -> str:
+    return count_text(value) if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
 def _details(details: Mapping[str, Any]) -> str:
     """What a step came to, in words; its run has a column of its own."""
     if "rows" in details and "batches" in details:
@@ -156,11 +160,15 @@ def _details(details: Mapping[str, Any]) -> str:
             parts.append(f"stopped: {details['stopped']}")
         return ", ".join(parts)
     shown = [
-        f"{'' if key == 'table' else key.replace('_', ' ') + ' '}{_short(value)}"
+        f"{'' if key == 'table' else key.replace('_', ' ') + ' '}{_shown(value)}"
         for key, value in details.items()
         if value is not None and key not in {"run", "recovered"}
     ]
     return ", ".join(shown)
+
+
+def _short(value: Any) -> str:
+    return count_text(value) if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 
 @dataclass(slots=True)

@@ -75,7 +75,8 @@ def _state(project: Project) -> str:
     ledger = project.ledger
     if not ledger.exists:
         return f"{ledger.label}: not made yet; init or the first apply makes it"
-    return f"{ledger.label}: lineage {ledger.lineage}, serial {ledger.serial}, {plural(len(ledger.ingestions()), 'ingestion')}"
+    count = plural(len(ledger.ingestions()), "ingestion")
+    return f"{ledger.label}: lineage {ledger.lineage}, serial {ledger.serial}, {count}"
 
 
 def _catalog(project: Project) -> str:

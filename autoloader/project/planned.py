@@ -27,7 +27,7 @@ class Wishes:
         select: Names and `tag:T`; empty = all.
         due: Only ingestions whose schedule is due.
         refresh: Ingestion to refresh mode.
-        reingest: Ingestion to glob.
+        reingest: Ingestion to selectors: globs, `state:FAILED`, `schema:3`, `batch:ID`, `dates:FROM..UNTIL`.
         confirm: Ingestions whose source may be empty or have lost most of its files.
         refresh_only: Only what moved behind our back.
         max_usd: Refuse to spend more dollars.
@@ -38,7 +38,7 @@ class Wishes:
     select: tuple[str, ...] = ()
     due: bool = False
     refresh: Mapping[str, str] = field(default_factory=dict)
-    reingest: Mapping[str, str] = field(default_factory=dict)
+    reingest: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     confirm: tuple[str, ...] = ()
     refresh_only: bool = False
     max_usd: Decimal | None = None

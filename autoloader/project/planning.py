@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from autoloader import __version__
 from autoloader.apply import Recipe
+from autoloader.cost import History
 from autoloader.errors import AutoloaderError, ReadError, SettingsError
 from autoloader.inventory import DIFF
 from autoloader.plan import Diagnostic, Severity
 from autoloader.planner import Asked, Looked, State, TableFacts, build_plan
+from autoloader.project.filling import ways_to_fill
 from autoloader.project.looking import Eyes, facts_of, history_of, look_at_all, state_of
 from autoloader.project.planned import Planned, Wishes
 from autoloader.project.resolving import resolve
@@ -67,9 +69,25 @@ def make_plan(
         history=history,
         asked=asked,
         diagnostics=[*specs.diagnostics, *problems],
-        notes=[note for recipe in recipes.values() for note in recipe.notes],
+        notes=[
+            *(note for recipe in recipes.values() for note in recipe.notes),
+            *_ways_to_fill(eyes, state, recipes, history),
+        ],
     )
     return Planned(plan, _all_files(looked), {name: recipe.to_data() for name, recipe in recipes.items()})
+
+
+def _ways_to_fill(
+    eyes: Eyes, state: State, recipes: Mapping[str, Recipe], history: Mapping[str, Sequence[History]]
+) -> Iterator[str]:
+    for name, recipe in recipes.items():
+        recorded = state.recorded(recipe.spec)
+        if recorded is None or recipe.schema is None or recorded.schema in (None, recipe.schema):
+            continue
+        known = eyes.ledger.slice(recorded.name, now=eyes.now)
+        yield from ways_to_fill(
+            eyes.ledger, recipe.spec, recorded, recipe.schema, known, eyes.settings, history.get(name, ())
+        )
 
 
 def _asked(specs: ProjectSpecs, state: State, wishes: Wishes, eyes: Eyes) -> Asked:
@@ -89,7 +107,7 @@ def _asked(specs: ProjectSpecs, state: State, wishes: Wishes, eyes: Eyes) -> Ask
         by_name=frozenset(word for word in wishes.select if not word.startswith("tag:")),
         not_due=_not_due(specs, state, eyes) if wishes.due else {},
         refresh=dict(wishes.refresh),  # type: ignore[arg-type]  # checked above
-        reingest={name: (glob,) for name, glob in wishes.reingest.items()},
+        reingest=dict(wishes.reingest),
         confirmed=frozenset(wishes.confirm),
         max_usd=wishes.max_usd,
     )

@@ -16,7 +16,7 @@ from autoloader.project.answer import rows_of
 from autoloader.project.looking import history_of, look_at, state_of
 from autoloader.project.resolving import resolve
 from autoloader.render import count_text, escape_terminal, plural, table_html, table_text
-from autoloader.sources import canonical_file
+from autoloader.sources import canonical, canonical_file
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -36,6 +36,7 @@ class Shown:
         schema: The columns, as data.
         schema_diff: What would change in the table's columns, as sentences with their class.
         listed: Files that the ingestion has.
+        root: Where its source begins; people see file names below it.
     """
 
     ingestion: str
@@ -43,6 +44,7 @@ class Shown:
     schema: list[dict[str, Any]]
     schema_diff: list[dict[str, str]]
     listed: int
+    root: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """The document of DESIGN section 5."""
@@ -57,11 +59,11 @@ class Shown:
             "total_rows": self.found.total_rows,
         }
 
-    def text(self, *, color: bool = False, width: int = 100) -> str:
-        """The preview for a terminal."""
+    def text(self, *, color: bool = False, width: int | None = 100) -> str:
+        """The preview for a terminal `width` columns wide; None = one line per row."""
         data = self.to_json()
         parts = [self._head()]
-        parts += [f"  {escape_terminal(file['file_path'])}: {escape_terminal(_told(file))}" for file in data["files"]]
+        parts += [f"  {self._name(file)}: {escape_terminal(_told(file))}" for file in data["files"]]
         if data["rows"]:
             rows = [{name: _short(value) for name, value in row.items()} for row in data["rows"]]
             parts += ["", table_text(rows, list(rows[0]), color=color, width=width)]
@@ -86,6 +88,9 @@ class Shown:
             f" {count_text(read)} of {plural(self.listed, 'file')}; nothing is written."
         )
 
+    def _name(self, file: dict[str, Any]) -> str:
+        return escape_terminal(file["file_path"].removeprefix(self.root))
+
     def rows(self) -> pa.Table:
         """The rows as Arrow."""
         return self.found.rows
@@ -97,13 +102,18 @@ class Shown:
     def _repr_html_(self) -> str:
         data = self.to_json()
         rows = [{name: _short(value) for name, value in row.items()} for row in data["rows"]]
-        parts = [f"<p>{self._head()}</p>", table_html(rows, list(rows[0]) if rows else [])]
+        files = [f"{self._name(file)}: {_told(file)}" for file in data["files"]]
+        parts = [table_html(rows, list(rows[0]) if rows else [], title=self._head(), closing=files)]
         if data["profile"]:
             columns = ["column", "type", "nulls", "distinct", "min", "max"]
-            parts.append(table_html(data["profile"], columns))
+            parts.append(table_html(data["profile"], columns, title="Columns", folded=True))
+        if data["schema_diff"]:
+            changes = [f"{each['change']} ({each['class']})" for each in data["schema_diff"]]
+            parts.append(table_html([], [], title="The table's schema would change:", closing=changes))
         if data["rejected"]:
             columns = ["file_path", "row", "column", "raw", "error"]
-            parts.append(table_html(data["rejected"][:20], columns))
+            rejected = [{**each, "file_path": self._name(each)} for each in data["rejected"][:20]]
+            parts.append(table_html(rejected, columns, title=f"{plural(len(data['rejected']), 'value')} rejected:"))
         return "".join(parts)
 
     def __repr__(self) -> str:
@@ -177,6 +187,7 @@ def show(project: Project, name: str, *, files: int, rows: int, file: str | None
             for change in (schemas.compare(table.schema, contract.schema) if table is not None else ())
         ],
         listed=looked.files.num_rows,
+        root=canonical(loaded.spec.source.path, project.place.project_dir),
     )
 
 

@@ -120,13 +120,13 @@ def _counted(plan: Plan) -> list[Change]:
 
 def _diagnostics(diagnostics: Sequence[Diagnostic], color: bool) -> Iterator[str]:
     for found in diagnostics:
-        word, paint = {
+        word, code = {
             Severity.ERROR: ("Error", "31"),
             Severity.WARNING: ("Warning", "33"),
             Severity.INFO: ("Note", "36"),
         }[found.severity]
         place = f"{escape_terminal(found.file)}:{found.line}: " if found.file and found.line else ""
-        yield paint(f"{word}: {place}{escape_terminal(found.summary)}", paint, color)
+        yield paint(f"{word}: {place}{escape_terminal(found.summary)}", code, color)
         yield from (f"  {escape_terminal(line)}" for line in found.detail.splitlines())
 
 
@@ -216,5 +216,5 @@ def _guardrails(plan: Plan, color: bool) -> Iterator[str]:
         if not verdict.passed:
             value = verdict.value if verdict.value is not None else "unknown"
             word = "refuses" if verdict.level == "deny" else "warns"
-            paint = "31" if verdict.level == "deny" else "33"
-            yield paint(f"Guardrail {verdict.id} {word}: {value}, limit {verdict.limit}.", paint, color)
+            code = "31" if verdict.level == "deny" else "33"
+            yield paint(f"Guardrail {verdict.id} {word}: {value}, limit {verdict.limit}.", code, color)

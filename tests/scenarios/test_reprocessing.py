@@ -225,3 +225,23 @@ def test_scenario_10_a_new_column_is_added_and_null_in_old_rows(player: Player, 
     player.apply()
     assert {row["id"]: row["extra"] for row in player.rows("shop.orders")} == {1: None, 2: "x"}
     assert player.plan()["changes"] == []
+
+
+def test_scenario_10_the_plan_names_the_files_that_have_a_new_column_and_prices_each_way(
+    player: Player, store: Store
+) -> None:
+    columns = "{name: id, type: long}, {name: n, type: long}"
+    store.put("a.csv", "id,n\n1,1\n")
+    store.put("b.csv", "id,n,extra\n2,1,x\n")
+    store.put("c.csv", "id,n\n3,1\n")
+    declare(player, store, columns)
+    player.apply()
+    declare(player, store, columns + ", {name: extra, type: string}")
+    notes = " ".join(player.plan()["notes"])
+    assert "column extra: 1 of 3 loaded files has it" in notes
+    [selector] = {word for word in notes.split() if word.startswith("orders=schema:")}
+    assert work(player.plan("--reingest", selector)) == {"reingest": 1}
+    player.apply()
+    assert {row["id"]: row["extra"] for row in player.rows("shop.orders")} == {1: None, 2: None, 3: None}
+    player.apply("--reingest", selector)
+    assert {row["id"]: row["extra"] for row in player.rows("shop.orders")} == {1: None, 2: "x", 3: None}
