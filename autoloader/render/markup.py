@@ -167,14 +167,27 @@ def _files_of(change: Change, files: pa.Table) -> pa.Table:
 
 
 def table_html(
-    rows: list[dict[str, Any]], columns: list[str], *, title: str = "", closing: Sequence[str] = ()
+    rows: list[dict[str, Any]],
+    columns: list[str],
+    *,
+    title: str = "",
+    closing: Sequence[str] = (),
+    folded: bool = False,
 ) -> str:
-    """Rows as an HTML table for a notebook's output cell, with sentences above and below; everything is escaped."""
+    """Rows as an HTML table for a notebook's output cell, with sentences above and below; everything is escaped.
+
+    Args:
+        rows: What is shown.
+        columns: Keys of `rows`, in order; a column of numbers alone is set flush right.
+        title: A sentence above; may be empty.
+        closing: Sentences below.
+        folded: Whether the table opens only on a click on its title.
+    """
     figures = {column for column in columns if rows and all(_is_figure(row.get(column)) for row in rows)}
     return (
         _templates()
         .get_template("table.html.j2")
-        .render(rows=rows, columns=columns, figures=figures, title=title, closing=closing)
+        .render(rows=rows, columns=columns, figures=figures, title=title, closing=closing, folded=folded)
     )
 
 

@@ -11,7 +11,7 @@ from autoloader.render.figures import count_text
 from autoloader.render.inert import escape_terminal, paint
 
 _FIGURE: Final = re.compile(r"[-+]?\d[\d,]*( %)?|-|unknown|<?\$?\d[\d,.]*( ?[KMGTP]?B| ?%)?|<?\d+[smhd](\d\d[smh])?")
-_NARROWEST: Final = 24
+_NARROWEST: Final = 16
 """Columns get no narrower than this by folding; a name of that length is still read at a glance."""
 _GAP: Final = 2
 
