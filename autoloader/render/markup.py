@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from autoloader.plan import Change, Plan
 from autoloader.render.figures import bytes_text, count_text, money_text, plural, time_text
 from autoloader.render.inert import escape_terminal
-from autoloader.render.steps import operation_text
+from autoloader.render.steps import PLAIN, operation_text
 from autoloader.render.terminal import counts_line, verbs_text, work_line
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def escape_markdown(text: str) -> str:
 
 def _words(text: str) -> str:
     """A sentence of our own with foreign names in it: readable, and as inert as a name."""
-    return re.sub(r"[^A-Za-z0-9 /=,.;:()'’%$–+-]", lambda match: f"&#{ord(match.group())};", escape_terminal(text))
+    return re.sub(r"[^A-Za-z0-9 /=,.;:()'’%–+-]", lambda match: f"&#{ord(match.group())};", escape_terminal(text))
 
 
 @cache
@@ -97,6 +97,7 @@ def _markdown(plan: Plan, sections: set[str], rows: Mapping[int, Any], shown: in
         unshown=max(0, len(plan.changes) - shown),
         files=rows if "files" in sections else {},
         dropped="files" not in sections,
+        plain=PLAIN,
     )
 
 
@@ -116,6 +117,7 @@ def plan_html(plan: Plan, *, files: pa.Table | None = None) -> str:
         .render(
             plan=plan,
             fragment=False,
+            plain=PLAIN,
             counts=counts_line(plan),
             work=work_line(plan),
             changes=list(enumerate(plan.changes)),
@@ -132,6 +134,7 @@ def plan_fragment(plan: Plan, *, files: pa.Table | None = None) -> str:
         .render(
             plan=plan,
             fragment=True,
+            plain=PLAIN,
             counts=counts_line(plan),
             work=work_line(plan),
             changes=list(enumerate(plan.changes)),
@@ -161,8 +164,7 @@ def _files_of(change: Change, files: pa.Table) -> pa.Table:
 
     work = pc.is_in(files["disposition"], value_set=pa.array(sorted(WORK)))
     mine = pc.and_(work, pc.equal(files["ingestion"], change.ingestion))
-    if change.lane is not None:
-        mine = pc.and_(mine, pc.equal(files["lane"], change.lane))
+    mine = pc.and_(mine, pc.equal(files["lane"], pa.scalar(change.lane, pa.string())))
     return files.filter(pc.fill_null(mine, False))
 
 

@@ -108,7 +108,7 @@ def fold(text: str, size: int) -> list[str]:
     if cell_width(text) <= size:
         return [text]
     lines, line = [], ""
-    for chunk in re.findall(r"[^ ,/]*[ ,/]+|[^ ,/]+", text):
+    for chunk in re.findall(r"\d[\d.,]* [KMGTP]?B\b,? *|[^ ,/]*[ ,/]+|[^ ,/]+", text):
         if line and cell_width(line + chunk.rstrip()) > size:
             lines.append(line.rstrip())
             line = ""

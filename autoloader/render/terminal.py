@@ -52,6 +52,8 @@ def plan_text(
         lines += _change(change, length, color, width)
         if length == "full" and files is not None:
             lines += _files(change, files)
+    if length == "full" and files is not None:
+        lines += _other_files(plan, files)
     for drift in plan.drift:
         lines += _note(f"Drift: {escape_terminal(drift)}", width)
     if length != "summary":
@@ -188,7 +190,7 @@ def _verb(action: Action, change: Change) -> str:
 
 def _impact(impact: Impact, full: bool) -> Iterator[str]:
     found = impact.files_by_disposition
-    if full or len(found) > 1:
+    if found and (full or len(found) > 1):
         yield "files: " + ", ".join(f"{count_text(n)} {word.replace('_', ' ')}" for word, n in found.items())
     if full and impact.oldest_file_date and impact.newest_file_date and impact.files_to_process:
         yield f"dates: {impact.oldest_file_date} to {impact.newest_file_date}"
@@ -198,17 +200,40 @@ def _impact(impact: Impact, full: bool) -> Iterator[str]:
 
 
 def _files(change: Change, files: pa.Table) -> Iterator[str]:
+    """The files of a change's lane; a change that loads nothing has none of its own."""
     import pyarrow.compute as pc
 
-    mine = files.filter(pc.equal(files["ingestion"], change.ingestion))
     if change.lane is not None:
-        lane = mine["lane"]
-        mine = mine.filter(pc.or_kleene(pc.is_null(lane), pc.equal(lane, change.lane)))
-    for batch in mine.select(["disposition", "size_bytes", "key", "file_path", "reason"]).to_batches(10_000):
+        yield from _listed(
+            files.filter(
+                pc.and_(
+                    pc.equal(files["ingestion"], change.ingestion),
+                    pc.fill_null(pc.equal(files["lane"], change.lane), False),
+                )
+            )
+        )
+
+
+def _other_files(plan: Plan, files: pa.Table) -> Iterator[str]:
+    """Files that no change loads, under the name of their ingestion."""
+    import pyarrow.compute as pc
+
+    for name in pc.unique(files["ingestion"]).to_pylist():
+        mine = files.filter(pc.equal(files["ingestion"], name))
+        for lane in {change.lane for change in plan.changes if change.ingestion == name}:
+            mine = mine if lane is None else mine.filter(pc.fill_null(pc.not_equal(mine["lane"], lane), True))
+        if mine.num_rows:
+            yield f"    {escape_terminal(name)}: {plural(mine.num_rows, 'file')} not to be loaded"
+            yield from _listed(mine)
+
+
+def _listed(files: pa.Table) -> Iterator[str]:
+    for batch in files.select(["disposition", "size_bytes", "key", "file_path", "reason"]).to_batches(10_000):
         for row in batch.to_pylist():
             name = escape_terminal(row["key"] or row["file_path"])
             size = bytes_text(row["size_bytes"]) if row["size_bytes"] is not None else "?"
-            yield f"        {row['disposition']:<12} {size:>10}  {name}  ({escape_terminal(row['reason'])})"
+            reason = escape_terminal(row["reason"]).removeprefix(f"{row['disposition']}: ")
+            yield f"        {row['disposition']:<12} {size:>10}  {name}  ({reason})"
 
 
 def _guardrails(plan: Plan, color: bool) -> Iterator[str]:
