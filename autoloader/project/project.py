@@ -178,7 +178,7 @@ class Project:
         from autoloader.project.applied import Wanted, carry_out
 
         if planned is None:
-            planned = self.plan(talk=talk)
+            planned, started = self.plan_for_apply(Wishes(), talk=talk, engine=engine)
         return carry_out(self, planned, Wanted(engine, events, progress, stop, talk, started))
 
     @classmethod
