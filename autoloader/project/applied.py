@@ -31,7 +31,16 @@ from autoloader.inventory import Disposition
 from autoloader.plan import Change
 from autoloader.project.backfilling import keep_progress
 from autoloader.project.planned import Planned, Wishes
-from autoloader.render import bytes_text, count_text, escape_terminal, plural, seconds_text, step_name, table_text
+from autoloader.render import (
+    bytes_text,
+    count_text,
+    escape_terminal,
+    plural,
+    seconds_text,
+    step_name,
+    table_html,
+    table_text,
+)
 from autoloader.spec import Settings
 
 if TYPE_CHECKING:
@@ -105,31 +114,46 @@ class Report:
         """The report for a terminal `width` columns wide; None = one line per step, however long."""
         parts = []
         if self.done.steps:
-            rows = [
-                {
-                    "ingestion": step.ingestion,
-                    "step": step_name(step.operation),
-                    "status": step.status,
-                    "time": seconds_text(step.seconds),
-                    "details": _details(step.details),
-                    "run_id": step.details.get("run"),
-                }
-                for step in self.done.steps
-            ]
-            columns = ["ingestion", "step", "status", "time", "details", "run_id"]
-            if all(step.status == "done" for step in self.done.steps):
-                columns.remove("status")
+            rows, columns = self._steps()
             parts.append(table_text(rows, columns, color=color, width=width, spare=["time"]))
-        parts += [f"Not loaded: {escape_terminal(path)}: {escape_terminal(why)}" for path, why in self.done.problems]
+        return "\n".join([*parts, *map(escape_terminal, self._sentences()), self._last_line()])
+
+    def _steps(self) -> tuple[list[dict[str, Any]], list[str]]:
+        """The steps as rows, and the columns that say something."""
+        rows = [
+            {
+                "ingestion": step.ingestion,
+                "step": step_name(step.operation),
+                "status": step.status,
+                "time": seconds_text(step.seconds),
+                "details": _details(step.details),
+                "run_id": step.details.get("run"),
+            }
+            for step in self.done.steps
+        ]
+        columns = ["ingestion", "step", "status", "time", "details", "run_id"]
+        if all(step.status == "done" for step in self.done.steps):
+            columns.remove("status")
+        return rows, columns
+
+    def _sentences(self) -> list[str]:
+        """What was not done, and why; not yet escaped."""
+        found = [f"Not loaded: {path}: {why}" for path, why in self.done.problems]
         for name, error in self.done.errors:
             head, *rest = str(error).splitlines()
-            parts.append(f"Error in {escape_terminal(name)}: {escape_terminal(head)}")
-            parts += [f"  {escape_terminal(line)}" for line in rest]
+            found += [f"Error in {name}: {head}", *(f"  {line}" for line in rest)]
         if self.waiting_files:
-            parts.append(f"Left for a later run: {plural(self.waiting_files, 'file')}.")
+            found.append(f"Left for a later run: {plural(self.waiting_files, 'file')}.")
         if self.newer_files:
-            parts.append(f"{plural(self.newer_files, 'newer file')}, not in this plan.")
-        return "\n".join([*parts, self._last_line()])
+            found.append(f"{plural(self.newer_files, 'newer file')}, not in this plan.")
+        return found
+
+    def _repr_html_(self) -> str:
+        rows, columns = self._steps()
+        return table_html(rows, columns, title=self._last_line(), closing=self._sentences())
+
+    def __repr__(self) -> str:
+        return self.text()
 
     def _last_line(self) -> str:
         counts = self.done.counts

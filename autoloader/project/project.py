@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from autoloader.errors import SettingsError
+from autoloader.errors import RefusedError, SettingsError
 from autoloader.project.place import Place
 from autoloader.project.planned import Planned, Wishes
 
@@ -156,10 +156,10 @@ class Project:
         events: str | None = None,
         progress: Progress | None = None,
         stop: Stop | None = None,
-        talk: Talk = _quietly,
+        talk: Talk | None = None,
         started: StartingEngine | None = None,
     ) -> Report:
-        """Carry out a plan.
+        """Carry out a plan. In a notebook its progress shows in the cell by itself.
 
         Args:
             planned: The plan; None = plan now.
@@ -174,12 +174,29 @@ class Project:
             PlanStaleError: The world has moved since the plan.
             LockBusyError: Somebody else is at it.
             EngineError: Spark cannot be had.
+            RefusedError: No plan was given, and the one made now would destroy or rebuild a table.
         """
         from autoloader.project.applied import Wanted, carry_out
+        from autoloader.project.cells import ways_to_tell
 
+        progress, talk = ways_to_tell(progress, talk)
         if planned is None:
             planned, started = self.plan_for_apply(Wishes(), talk=talk, engine=engine)
+            self._refuse_unseen(planned, started)
         return carry_out(self, planned, Wanted(engine, events, progress, stop, talk, started))
+
+    @staticmethod
+    def _refuse_unseen(planned: Planned, started: StartingEngine | None) -> None:
+        """What throws rows away is done only after somebody has seen the plan."""
+        gone = planned.destructive()
+        if gone:
+            if started is not None:
+                started.stop()
+            raise RefusedError(
+                "This would throw rows away, and nobody has seen the plan.",
+                why=" ".join(what for _, what in gone),
+                fix="Look at the plan, then apply it:\n  planned = project.plan()\n  project.apply(planned)",
+            )
 
     @classmethod
     def from_saved_plan(

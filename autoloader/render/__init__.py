@@ -2,7 +2,7 @@
 
 from autoloader.render.figures import bytes_text, count_text, money_text, plural, seconds_text, time_text
 from autoloader.render.inert import escape_terminal
-from autoloader.render.markup import escape_markdown, plan_fragment, plan_html, plan_markdown, table_html
+from autoloader.render.markup import escape_markdown, plan_fragment, plan_html, plan_markdown, progress_html, table_html
 from autoloader.render.steps import operation_text, step_name
 from autoloader.render.tables import table_text
 from autoloader.render.terminal import plan_text
@@ -19,6 +19,7 @@ __all__ = [
     "plan_markdown",
     "plan_text",
     "plural",
+    "progress_html",
     "seconds_text",
     "step_name",
     "table_html",

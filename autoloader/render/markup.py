@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 MARKDOWN_LIMIT_BYTES: Final = 60_000
 _PLAIN = re.compile(r"[^A-Za-z0-9 /=,]")
 _FILES_SHOWN: Final = 200
+_BREAK: Final = "<b></b>"
 
 
 def escape_markdown(text: str) -> str:
@@ -34,8 +35,13 @@ def escape_markdown(text: str) -> str:
 
 
 def _words(text: str) -> str:
-    """A sentence of our own with foreign names in it: readable, and as inert as a name."""
-    return re.sub(r"[^A-Za-z0-9 /=,.;:()'’%–+-]", lambda match: f"&#{ord(match.group())};", escape_terminal(text))
+    """A sentence of our own with foreign names in it: readable, and as inert as a name.
+
+    Code hosts look for mentions, issue numbers and addresses in what comes out of Markdown, where an entity is a
+    letter again: an empty element breaks those up.
+    """
+    safe = re.sub(r"[^A-Za-z0-9 /=,.;:()'’%–+-]", lambda match: f"&#{ord(match.group())};", escape_terminal(text))
+    return re.sub(r"(&#(?:35|64);|:(?=//)|www(?=\.))", rf"\1{_BREAK}", safe)
 
 
 @cache
@@ -191,6 +197,11 @@ def table_html(
         .get_template("table.html.j2")
         .render(rows=rows, columns=columns, figures=figures, title=title, closing=closing, folded=folded)
     )
+
+
+def progress_html(rows: Sequence[tuple[str, int, str]], said: str = "") -> str:
+    """Bars for a notebook's output cell: per row a label, percent done and a sentence; below, what is waited for."""
+    return _templates().get_template("progress.html.j2").render(rows=rows, said=said)
 
 
 def _is_figure(value: Any) -> bool:
