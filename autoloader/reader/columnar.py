@@ -31,14 +31,14 @@ def open_parquet(con: duckdb.DuckDBPyConnection, path: Path) -> Raw:
     except (pa.ArrowInvalid, OSError) as error:
         raise ReadError("The Parquet footer cannot be read.", why=str(error)) from error
     check_names(names)
-    scan = f"read_parquet({literal(str(path))}, file_row_number=true, hive_partitioning=false, filename=false)"
+    scan = f"read_parquet({literal(str(path))}, hive_partitioning=false, filename=false)"
+    row = "row_number() OVER () - 1"
+    if not any(n.casefold() == "file_row_number" for n in names):
+        scan = scan[:-1] + ", file_row_number=true)"
+        row = "file_row_number"
     found = con.execute(f"SELECT * FROM {scan} LIMIT 0").description or []
     kinds = [d[1] for d in found][: len(names)]
     aliased = ", ".join(f"{name(n)} AS c{i}" for i, n in enumerate(names))
-    row = "file_row_number"
-    if any(n.casefold() == "file_row_number" for n in names):
-        scan = f"read_parquet({literal(str(path))}, hive_partitioning=false, filename=false)"
-        row = "row_number() OVER () - 1"
     aliased += ", " if aliased else ""
     return Raw(
         relation=f"SELECT {aliased}{row} AS __row, CAST(0 AS INTEGER) AS __file FROM {scan}",

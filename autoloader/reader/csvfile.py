@@ -119,6 +119,7 @@ def open_csv(
     longest_line: int | None = None,
     with_ordinals: bool = False,
     tolerant: bool = False,
+    mark: str = "",
 ) -> Raw:
     """Files of one header as one relation. Structural faults raise in DuckDB when it is read.
 
@@ -129,6 +130,7 @@ def open_csv(
         longest_line: What DuckDB must be able to hold; None: its default, 2 MB.
         tolerant: Leave out records that are no records, silently; for looking only.
         with_ordinals: The file is a copy of `without_ragged`, with the ordinals as its first column.
+        mark: The one file is several, see `joining`; the marks are in the relation, with `__row` -1.
     """
     listed_columns = ["'__row': 'BIGINT'"] if with_ordinals else []
     listed_columns += [f"'c{i}': 'VARCHAR'" for i in range(len(header.names))]
@@ -156,11 +158,14 @@ def open_csv(
     names = ", ".join(f"c{i}" for i in range(len(header.names)))
     scan = f"read_csv([{listed}], {', '.join(options)})"
     relation = f"SELECT {names}, __row, CAST(0 AS INTEGER) AS __file FROM {scan}"
-    if not with_ordinals:
+    if mark:
+        relation = _between_marks(f"SELECT {names} FROM {scan}", mark)
+    elif not with_ordinals:
         relation = numbered(f"SELECT {names}, {{file}} FROM {scan}", len(paths))
     return Raw(
         relation=relation,
         columns=tuple(RawColumn(n, f"c{i}", "text", _TEXT) for i, n in enumerate(header.names)),
+        mark=mark,
     )
 
 
@@ -168,6 +173,16 @@ def numbered(select: str, files: int) -> str:
     """`select` with `{file}` filled in, and the ordinal of each row: of its file where there is one file."""
     file = "CAST(0 AS INTEGER) AS __file" if files == 1 else "CAST(file_index AS INTEGER) AS __file"
     return f"SELECT *, row_number() OVER () - 1 AS __row FROM ({select.replace('{file}', file)})"
+
+
+def _between_marks(select: str, mark: str) -> str:
+    is_mark = f"coalesce(starts_with(c0, {literal(mark)}), false)"
+    so_far = "OVER (ROWS UNBOUNDED PRECEDING)"
+    return (
+        "SELECT * EXCLUDE (n, is_mark), n - coalesce(max(CASE WHEN is_mark THEN n + 1 END)"
+        f" {so_far}, 0) AS __row, CAST(count(*) FILTER (is_mark) {so_far} AS INTEGER) AS __file"
+        f" FROM (SELECT *, row_number() OVER () - 1 AS n, {is_mark} AS is_mark FROM ({select}))"
+    )
 
 
 def open_lines(paths: Sequence[Path], *, longest_line: int | None = None) -> str:
@@ -198,6 +213,28 @@ def open_text(paths: Sequence[Path], *, longest_line: int | None = None) -> Raw:
         relation=numbered(f"SELECT coalesce(c0, '') AS c0, {{file}} FROM {scan}", len(paths)),
         columns=(RawColumn("value", "c0", "text", _TEXT),),
     )
+
+
+def is_plainly_quoted(path: Path, dialect: Dialect) -> bool:
+    """Whether every quote of a file opens or closes a field, or is doubled, and all are closed.
+
+    A file of which this is not true may still be good. But where DuckDB reads many files at once it drops,
+    without a word, the end of a file in which a quote is never closed: such files must be read alone.
+    """
+    if not dialect.quote:
+        return True
+    content = path.read_bytes()
+    quote = dialect.quote.encode()
+    if quote not in content:
+        return True
+    if dialect.escape not in ("", dialect.quote):
+        content = content.replace(dialect.escape.encode() + quote, b"")
+    pieces = content.split(quote)
+    if len(pieces) % 2 == 0:
+        return False
+    borders = frozenset(dialect.delimiter.encode() + b"\n\r")
+    outside = pieces[::2]
+    return all(not p or p[-1] in borders for p in outside[:-1]) and all(not p or p[0] in borders for p in outside[1:])
 
 
 def without_ragged(path: Path, header: Header, dialect: Dialect, target: Path) -> pa.Table:

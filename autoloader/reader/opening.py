@@ -12,6 +12,7 @@ from autoloader.errors import ReadError
 from autoloader.reader.columnar import avro_as_parquet, open_parquet, orc_as_parquet
 from autoloader.reader.contract import ReadContract, SourceFile
 from autoloader.reader.csvfile import Header, longest_line, open_csv, open_text, read_header, without_ragged
+from autoloader.reader.joining import join
 from autoloader.reader.jsonfile import open_json
 from autoloader.reader.plain import as_utf8, check_utf8, decompressed, format_of_bytes
 from autoloader.reader.raw import Raw
@@ -116,12 +117,16 @@ def _open_csv(
     return Raw(raw.relation, raw.columns, rejects=rejects)
 
 
-def open_many(prepared: Sequence[Prepared], contract: ReadContract) -> Raw:
+def open_many(prepared: Sequence[Prepared], contract: ReadContract, workdir: Path) -> Raw:
     """The raw relation of several CSV files of one header; `__file` is the index in `prepared`."""
     header = prepared[0].header
     if header is None:
         raise ValueError("files without records are not opened together")
-    return open_csv([p.path for p in prepared], header, contract.dialect)
+    paths = [p.path for p in prepared]
+    joined = join(paths, header.lines, len(header.names), contract.dialect, workdir)
+    if joined is not None:
+        return open_csv([joined.path], Header(header.names, 0), contract.dialect, mark=joined.mark)
+    return open_csv(paths, header, contract.dialect)
 
 
 def attempt(

@@ -64,6 +64,7 @@ class Raw:
         rows: Row rules, the first that holds counts.
         rejects: Rows that were left out before the relation: `__file`, `row`, `raw`, `error`.
         notes: What else is worth saying of the files.
+        mark: Not empty: rows with `__row` -1 stand between the files, and their first column begins with it.
     """
 
     relation: str
@@ -72,6 +73,7 @@ class Raw:
     rejects: pa.Table | None = None
     notes: tuple[str, ...] = ()
     found: Mapping[int, TableSchema] = field(default_factory=dict)
+    mark: str = ""
 
     @property
     def schema(self) -> TableSchema:

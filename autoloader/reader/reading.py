@@ -15,6 +15,7 @@ from autoloader import schema as schemas
 from autoloader.errors import ReadError
 from autoloader.reader.cells import text_cell
 from autoloader.reader.contract import ReadContract, SourceFile
+from autoloader.reader.csvfile import is_plainly_quoted
 from autoloader.reader.duck import first_row, literal
 from autoloader.reader.opening import Prepared, attempt, open_many, prepare
 from autoloader.reader.plain import compression
@@ -221,7 +222,8 @@ class Reading:
             if state.prepared is None:
                 continue
             header = state.prepared.header
-            bunches.setdefault(index if header is None else header, []).append(index)
+            alone = header is None or not is_plainly_quoted(state.prepared.path, self._contract.dialect)
+            bunches.setdefault(index if alone else header, []).append(index)
         return list(bunches.values())
 
     def _together(self, bunch: Sequence[int]) -> bool:
@@ -230,7 +232,7 @@ class Reading:
 
         prepared = [p for i in bunch if (p := self._states[i].prepared) is not None]
         try:
-            made = self._stage.add_many(open_many(prepared, self._contract), bunch)
+            made = self._stage.add_many(open_many(prepared, self._contract, self._workdir), bunch)
         except (duckdb.Error, ReadError):
             return False
         for index in bunch:

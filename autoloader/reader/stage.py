@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
 
+from autoloader.errors import ReadError
 from autoloader.reader.contract import ReadContract, SourceFile
 from autoloader.reader.duck import first_row
 from autoloader.reader.raw import Raw
@@ -111,13 +112,24 @@ class Stage:
         return made
 
     def add_many(self, raw: Raw, indexes: Sequence[int]) -> Layout:
-        """`add` for small files that one relation reads together; their text is parsed once."""
-        ordinal = "__row - min(__row) OVER (PARTITION BY __file) AS __row"
-        self._con.execute(f"CREATE TEMP TABLE {self._raw} AS SELECT * REPLACE ({ordinal}) FROM ({raw.relation})")
+        """`add` for small files that one relation reads together; their text is parsed once.
+
+        Raises:
+            ReadError: They run into each other; they must be read alone.
+        """
+        ordinal = "" if raw.mark else " REPLACE (__row - min(__row) OVER (PARTITION BY __file) AS __row)"
+        self._con.execute(f"CREATE TEMP TABLE {self._raw} AS SELECT *{ordinal} FROM ({raw.relation})")
         try:
-            return self.add(Raw(f"SELECT * FROM {self._raw}", raw.columns), indexes)
+            if raw.mark:
+                self._check_marks(raw.mark, len(indexes))
+            return self.add(Raw(f"SELECT * FROM {self._raw} WHERE __row >= 0", raw.columns), indexes)
         finally:
             self._con.execute(f"DROP TABLE {self._raw}")
+
+    def _check_marks(self, mark: str, files: int) -> None:
+        found = self._con.execute(f"SELECT c0 FROM {self._raw} WHERE __row < 0 ORDER BY __file").fetchall()
+        if [row[0] for row in found] != [f"{mark}{index}" for index in range(files)]:
+            raise ReadError("A quote of one file is closed in another.")
 
     def _insert(self, select: str, indexes: Sequence[int]) -> None:
         listed = ", ".join(str(i) for i in indexes)
