@@ -148,7 +148,7 @@ def load(source: Path) -> SavedPlan:
             why=f"It lacks {' and '.join(missing)}.",
             fix="Save one:\n  autoloader plan --out FILE",
         )
-    plan = from_json(_parsed(source, PLAN, content[PLAN]))
+    plan = _plan(source, _parsed(source, PLAN, content[PLAN]))
     if plan.digest != digest_of(plan):
         raise PlanFormatError(
             f"The plan in {source} was changed after it was saved.",
@@ -162,6 +162,13 @@ def load(source: Path) -> SavedPlan:
     specs = _parsed(source, SPECS, content[SPECS]) if SPECS in content else {}
     prices = _parsed(source, PRICES, content[PRICES]) if PRICES in content else {}
     return SavedPlan(plan, files, specs, prices)
+
+
+def _plan(source: Path, data: dict[str, Any]) -> Plan:
+    try:
+        return from_json(data)
+    except PlanFormatError as error:
+        raise PlanFormatError(f"The plan in {source} cannot be read.", why=error.why, fix=error.fix) from error
 
 
 def _content(source: Path) -> dict[str, bytes]:

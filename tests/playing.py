@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,12 +104,23 @@ class Player:
         return Said(code, out.getvalue(), err.getvalue())
 
     def command(
-        self, *words: str, environ: Mapping[str, str | None] | None = None, timeout_s: float = 300, **more: Any
+        self,
+        *words: str,
+        environ: Mapping[str, str | None] | None = None,
+        timeout_s: float = 300,
+        through: Sequence[str] = (),
     ) -> Said:
-        """One command in a process of its own, as a person types it; a value of None takes a variable away."""
+        """One command in a process of its own, as a person types it; a value of None takes a variable away.
+
+        Args:
+            words: After the program's name.
+            environ: Over the environment of the tests.
+            timeout_s: When it is given up.
+            through: A program with its arguments that runs the command.
+        """
         wanted = {**os.environ, "PYTHONPATH": str(ROOT), **(environ or {})}
         done = subprocess.run(
-            [sys.executable, str(ROOT / "plan_apply.py"), *words],
+            [*through, sys.executable, str(ROOT / "plan_apply.py"), *words],
             cwd=self.folder,
             env={name: value for name, value in wanted.items() if value is not None},
             stdin=subprocess.DEVNULL,
@@ -117,7 +128,6 @@ class Player:
             text=True,
             timeout=timeout_s,
             check=False,
-            **more,
         )
         return Said(done.returncode, done.stdout, done.stderr)
 

@@ -280,7 +280,7 @@ def carry_out(project: Project, planned: Planned, wanted: Wanted) -> Report:
         engine.stop()
         _note(project, planned)
         return Report(Done(), time.monotonic() - started_at)
-    if not project.ledger.exists:
+    if not project.ledger.exists and any(change.blocked is None for change in planned.plan.changes):
         project.ledger.init()
     events = Events(wanted.events, project.clock)
     try:

@@ -41,7 +41,7 @@ FOUR = (2021, 2022, 2023, 2024)
 
 
 def sale(year: int, number: int) -> dict[str, Any]:
-    return {"shop": f"s{number % 3}", "amount": number + 0.5, "note": f"n,{number}\n\"x\"", "year": year}
+    return {"shop": f"s{number % 3}", "amount": number + 0.5, "note": f'n,{number}\n"x"', "year": year}
 
 
 def sales_csv(rows: list[dict[str, Any]]) -> str:

@@ -246,7 +246,7 @@ def test_12_a_place_that_is_not_there_is_an_error_and_never_all_deleted(player: 
     declare(player, store, ", on_delete: delete_rows")
     player.apply()
     match store:
-        case S3Store(root=root):
+        case S3Store():
             elsewhere = "s3://no-such-bucket-here/in/"
         case LocalStore(folder=folder):
             elsewhere = f"{folder}-gone/"
@@ -271,7 +271,7 @@ class _Refusing(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    do_HEAD = do_GET
+    do_HEAD = do_GET  # noqa: N815 - the name that http.server calls
 
     def log_message(self, *_: Any) -> None:
         pass

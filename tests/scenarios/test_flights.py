@@ -14,7 +14,7 @@ import pytest
 
 from tests import flights
 from tests.conftest import ROOT
-from tests.playing import LocalStore, Player, S3Store, Store, work
+from tests.playing import LocalStore, Player, Store, work
 
 pytestmark = pytest.mark.slow
 
@@ -56,7 +56,7 @@ def filled(year: Path, store: Store) -> Store:
 def truth() -> dict[str, Any]:
     """Rows per month and sums per column, by the csv module alone."""
     header, rows = flights._flights()
-    sums = {name: 0 for name in SUMMED}
+    sums = dict.fromkeys(SUMMED, 0)
     known = Counter[str]()
     for name in SUMMED:
         at = header.index(name)
