@@ -14,7 +14,7 @@ from autoloader.reader.contract import ReadContract, SourceFile
 from autoloader.reader.csvfile import Header, longest_line, open_csv, open_text, read_header, without_ragged
 from autoloader.reader.joining import join
 from autoloader.reader.jsonfile import open_json
-from autoloader.reader.plain import as_utf8, check_utf8, decompressed, format_of_bytes
+from autoloader.reader.plain import as_utf8, check_utf8, decompressed, format_of_bytes, is_plain_utf8
 from autoloader.reader.raw import Raw
 
 if TYPE_CHECKING:
@@ -53,8 +53,10 @@ def prepare(file: SourceFile, contract: ReadContract, workdir: Path) -> Prepared
     Raises:
         ReadError: It is damaged, of another format, or not in its encoding.
     """
-    path = decompressed(file.path, workdir)
     form = contract.format
+    if form == "csv" and is_plain_utf8(file.path, contract.dialect.encoding):
+        return Prepared(file, file.path, read_header(file.path, contract.dialect))
+    path = decompressed(file.path, workdir)
     if form in _TEXT_FORMATS:
         other = format_of_bytes(path)
         if other is not None and path.stat().st_size > 4:

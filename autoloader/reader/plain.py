@@ -36,6 +36,13 @@ def compression(path: Path) -> str | None:
     return next((word for magic, word in _MAGIC if head.startswith(magic)), None)
 
 
+def is_plain_utf8(path: Path, encoding: str) -> bool:
+    """Whether a text file needs no copy, by one look at its first bytes; False: look closer."""
+    head = first_bytes(path, 10)
+    magics = (*(magic for magic, _ in _MAGIC + _FORMATS), codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+    return encoding in ("utf-8", "ascii") and path.suffix not in _ENDINGS and not head.startswith(magics)
+
+
 def first_bytes(path: Path, count: int) -> bytes:
     """The first `count` bytes as they are stored, fewer where the file is shorter."""
     handle = os.open(path, os.O_RDONLY)  # asked of every file several times: no buffers
