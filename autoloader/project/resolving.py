@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from autoloader import schema as schemas
 from autoloader.apply import Recipe
-from autoloader.errors import ReadError
+from autoloader.errors import ReadError, SourceError
 from autoloader.inventory import WORK
 from autoloader.matching import format_of
 from autoloader.render import plural
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from autoloader.reader import Inferred
 
 SAMPLE_FILES: Final = 5
+SAMPLE_TRIES: Final = 20
 SAMPLE_BYTES: Final = 64_000_000
 
 
@@ -44,7 +45,7 @@ def resolve(
 
     Raises:
         ReadError: No file of the sample can be read as the spec says.
-        SourceError: A file of the sample cannot be fetched.
+        SourceError: No file of the sample can be fetched.
     """
     declared = declared_schema(spec.table_schema)
     pinned = schemas.from_data(row.schema) if row is not None and row.schema is not None else None
@@ -57,24 +58,25 @@ def resolve(
         return Recipe(spec, known_format, pinned, dialect)
     format_ = known_format or format_of(sample["key"][0].as_py())
     try:
-        inferred = _infer(eyes, spec, sample, format_)
-    except ReadError as error:
+        inferred, taken = _infer(eyes, spec, sample, format_)
+    except (ReadError, SourceError) as error:
         if declared is None and pinned is None:
             raise
         note = f"no file of {spec.name}'s sample can be read: {error.what}"
         return Recipe(spec, format_, declared or pinned, dialect, (note,))
     schema = declared or _grown(spec, pinned, inferred.schema)
-    seen = f"schema of {spec.name} inferred from {sample.num_rows} of {plural(files.num_rows if files else 0, 'file')}"
+    seen = f"schema of {spec.name} inferred from {taken} of {plural(files.num_rows if files else 0, 'file')}"
     notes = (*inferred.notes, *(() if declared or pinned else (seen,)))
     return Recipe(spec, inferred.format, schema, dialect or inferred.dialect.to_data(), notes)
 
 
-def _infer(eyes: Eyes, spec: IngestionSpec, sample: pa.Table, format_: str | None) -> Inferred:
+def _infer(eyes: Eyes, spec: IngestionSpec, sample: pa.Table, format_: str | None) -> tuple[Inferred, int]:
+    """What the sample shows, and how many files of it were looked into."""
     from autoloader import reader
 
     with tempfile.TemporaryDirectory(prefix="autoloader-") as folder, ExitStack() as stack:
-        paths = _fetch(eyes, sample, Path(folder), stack)
-        return reader.infer(paths, format_, spec.source.options, partitions=spec.source.partitions)
+        paths = _fetch(eyes, spec, sample, Path(folder), stack)
+        return reader.infer(paths, format_, spec.source.options, partitions=spec.source.partitions), len(paths)
 
 
 def declared_schema(spec: SchemaSpec) -> TableSchema | None:
@@ -98,7 +100,10 @@ def _grown(spec: IngestionSpec, pinned: TableSchema | None, inferred: TableSchem
 
 
 def _sample(files: pa.Table | None, every: bool) -> pa.Table | None:
-    """First, last, largest and two files in between of those that are to be loaded; None where there is none."""
+    """First, last, largest and two files in between of those that are to be loaded; None where there is none.
+
+    Others follow, for the case that those cannot be fetched.
+    """
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -111,29 +116,43 @@ def _sample(files: pa.Table | None, every: bool) -> pa.Table | None:
     if total == 0:
         return None
     largest = int(pc.index(work["size_bytes"], pc.max(work["size_bytes"])).as_py())
-    picked = dict.fromkeys([0, total - 1, largest, total // 3, 2 * total // 3])
-    return work.take(list(picked)[:SAMPLE_FILES])
+    picked = dict.fromkeys([0, total - 1, largest, total // 3, 2 * total // 3, *range(min(total, SAMPLE_TRIES))])
+    return work.take(list(picked)[:SAMPLE_TRIES])
 
 
-def _fetch(eyes: Eyes, sample: pa.Table, workdir: Path, stack: ExitStack) -> list[tuple[Path, str]]:
+def _fetch(
+    eyes: Eyes, spec: IngestionSpec, sample: pa.Table, workdir: Path, stack: ExitStack
+) -> list[tuple[Path, str]]:
+    """The first files of the sample that can be had; one that cannot is its load's to report."""
     from autoloader import sources
 
-    found = []
+    found: list[tuple[Path, str]] = []
+    failed: SourceError | None = None
+    wanted = min(SAMPLE_FILES, sample.num_rows)
     for number, row in enumerate(sample.select(["file_path", "key", "size_bytes", "etag", "version_id"]).to_pylist()):
         eyes.talk(f"Looking into {row['key']}")
         at = sample["modified_at"][number]
         own = workdir / str(number)
         own.mkdir()
-        path = stack.enter_context(
-            sources.pinned(
-                row["file_path"],
-                size_bytes=row["size_bytes"],
-                modified_at_ns=at.value if at.is_valid else None,
-                etag=row["etag"],
-                version_id=row["version_id"],
-                storage=eyes.settings.storage,
-                workdir=own,
+        try:
+            path = stack.enter_context(
+                sources.pinned(
+                    row["file_path"],
+                    size_bytes=row["size_bytes"],
+                    modified_at_ns=at.value if at.is_valid else None,
+                    etag=row["etag"],
+                    version_id=row["version_id"],
+                    storage=eyes.settings.storage,
+                    workdir=own,
+                )
             )
-        )
+        except SourceError as error:
+            failed = failed or error
+            eyes.talk(f"{spec.name}: {error.what}")
+            continue
         found.append((path, row["key"]))
+        if len(found) == wanted:
+            break
+    if failed is not None and not found:
+        raise failed
     return found
