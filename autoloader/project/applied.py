@@ -138,7 +138,7 @@ class Report:
 
     def _sentences(self) -> list[str]:
         """What was not done, and why; not yet escaped."""
-        found = [f"Not loaded: {path}: {why}" for path, why in self.done.problems]
+        found = [f"Not loaded: {path}: {' '.join(why.splitlines())}" for path, why in self.done.problems]
         for name, error in self.done.errors:
             head, *rest = str(error).splitlines()
             found += [f"Error in {name}: {head}", *(f"  {line}" for line in rest)]
