@@ -44,6 +44,7 @@ LEDGER_SLICE: Final = pa.schema(
         pa.field("reload", pa.bool_(), nullable=False),  # marked by clear-history or a reingest
         pa.field("error", pa.string()),
         pa.field("processed_at", INSTANT),
+        pa.field("attempt_replaces", pa.int64()),  # of a failed or dead attempt: the version that was to leave
     ]
 )
 """One row per file path that the ledger remembers of one ingestion."""

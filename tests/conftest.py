@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.clock import Clock
 from tests.playing import LocalStore, Player, S3Store, Store
 
 if TYPE_CHECKING:
@@ -183,6 +184,18 @@ def player(project_dir: Path, spark: Engine) -> Player:
 def planning_player(project_dir: Path, moto_server: str) -> Player:
     """An empty project whose commands need no Spark."""
     return Player(project_dir)
+
+
+@pytest.fixture
+def at(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The clock of every project of this process, which the test may move."""
+    return Clock(monkeypatch)
+
+
+@pytest.fixture
+def local_store(project_dir: Path) -> LocalStore:
+    """An empty folder for source files, where the storage does not matter."""
+    return LocalStore(project_dir / "in")
 
 
 @pytest.fixture(params=["local", "s3"])

@@ -284,6 +284,8 @@ def _load_files(
     operations = _operations(change)
     row = tools.ledger.ingestion(change.ingestion)
     branch = f"refresh-{run_id}" if "branch_created" in operations else None
+    if branch is not None and row is not None and tools.lake.table(recipe.spec.destination.table) is None:
+        row = changes.create(tools, recipe, row, lineage_columns=work.lineage_columns)  # it was dropped meanwhile
     target = Target(
         ingestion=change.ingestion,
         lane=change.lane or "live",

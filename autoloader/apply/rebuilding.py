@@ -33,9 +33,9 @@ def rebuild_aside(tools: Tools, target: Target, files: pa.Table, lease: Lease, b
         IncompleteError: It was stopped or a file failed; the old table stays.
     """
     branch = target.branch or f"refresh-{target.run_id}"
-    served = tools.lake.table(target.table)
     tools.lake.remove_branch(target.table, branch)
     tools.lake.start_branch(target.table, branch)
+    served = tools.lake.table(target.table)
     try:
         loaded = load_lane(tools, target, files, lease, budget)
         _check_whole(target, loaded)

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from autoloader import loader
 from autoloader.apply.batching import spread_over_tasks
 from autoloader.apply.blobs import to_blob
 from autoloader.apply.target import Target
 from autoloader.apply.tools import Tools
+from autoloader.inventory import FileState
 from autoloader.lake import Commit, HeldFile
 
 if TYPE_CHECKING:
@@ -78,7 +80,7 @@ def delete_rows(tools: Tools, target: Target, gone: pa.Table, lease: Lease) -> i
     claimed = tools.ledger.claim(target.run_id, target.ingestion, target.lane, gone, lease, now=tools.clock())
     if claimed.files.num_rows == 0:
         return 0
-    leaving = claimed.files["replaces"].combine_chunks()
+    leaving = _all_versions(tools, target.ingestion, claimed.files)
     removal = remove_rows(tools, target.table, None, claimed.batch_id, leaving)
     outcome = pa.table(
         {
@@ -104,6 +106,14 @@ def delete_rows(tools: Tools, target: Target, gone: pa.Table, lease: Lease) -> i
         )
     tools.ledger.record(claimed.batch_id, outcome, snapshot_id, lease=lease, now=tools.clock())
     return removal.rows
+
+
+def _all_versions(tools: Tools, name: str, files: pa.Table) -> pa.Array:
+    """Every version of some files that was ever loaded: with `on_change: append` several are in the table."""
+    versions = tools.ledger.versions(name)
+    mine = pc.is_in(versions["file_path"], files["file_path"].combine_chunks())
+    loaded = versions.filter(pc.and_(mine, pc.equal(versions["state"], FileState.SUCCESS.value)))
+    return pc.unique(pa.concat_arrays([*files["replaces"].chunks, *loaded["src_file_id"].chunks]))
 
 
 def _rewrite_tasks(held: list[HeldFile], parallelism: int) -> pa.Table:

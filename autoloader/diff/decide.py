@@ -236,19 +236,21 @@ def _load(rules: Rules) -> tuple[Decision, ...]:
     new, retry = Disposition.NEW, Disposition.RETRY
     attempt = f"'attempt ' || (k_retry_count + 1) || ' of {rules.max_attempts}' || coalesce(': ' || k_error, '')"
     unseen = f"k_state IN ('{FileState.DISCOVERED}', '{FileState.SKIPPED}')"
+    # appended versions stay; a repeated reingest still replaces what it was to replace
+    replaced = "k_attempt_replaces" if rules.on_change == "append" else _REPLACED
     return (
-        Decision("retry", f"same AND k_state = '{FileState.FAILED}'", retry, attempt, _BY_WINDOW, _REPLACED),
+        Decision("retry", f"same AND k_state = '{FileState.FAILED}'", retry, attempt, _BY_WINDOW, replaced),
         Decision(
             "dead_claim",
             f"same AND k_state = '{FileState.PROCESSING}'",
             retry,
             text("the run that had claimed it died"),
             _BY_WINDOW,
-            _REPLACED,
+            replaced,
         ),
         Decision(
             "returned",
-            f"same AND k_state = '{FileState.MISSING}'",
+            f"k_state = '{FileState.MISSING}' AND k_src_file_id IS NULL",
             new,
             text("came back; its rows are not in the table"),
             _BY_WINDOW,

@@ -52,7 +52,7 @@ SELECT coalesce(l.file_path, k.file_path) AS file_path, coalesce(l.key, {below})
   k.src_file_id AS k_src_file_id, k.rows AS k_rows,
   k.retry_count AS k_retry_count, k.next_attempt_at AS k_next_attempt_at, k.fingerprint AS k_fingerprint,
   k.schema_version AS k_schema_version, k.batch_id AS k_batch_id, coalesce(k.reload, false) AS k_reload,
-  k.error AS k_error
+  k.error AS k_error, k.attempt_replaces AS k_attempt_replaces
 FROM listing l FULL OUTER JOIN known k ON l.file_path = k.file_path"""
 
 

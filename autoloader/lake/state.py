@@ -97,6 +97,7 @@ class TableState:
         data_files: Their number; None: not told.
         history: Snapshots of `main`, newest first, as far as they are not expired.
         branches: Snapshot per branch and tag.
+        astray: Snapshots that are kept but are not in the history of `main`: rolled back or swapped out.
     """
 
     name: str
@@ -114,6 +115,7 @@ class TableState:
     data_files: int | None
     history: tuple[SnapshotInfo, ...]
     branches: Mapping[str, int]
+    astray: frozenset[int] = frozenset()
 
     def find_batch(self, batch_id: str) -> int | None:
         """The snapshot of a batch in the history of `main`."""
@@ -219,6 +221,8 @@ def state_of(name: str, metadata: Mapping[str, Any]) -> TableState:
         data_files=_number(summary, "total-data-files"),
         history=history,
         branches={ref: int(value["snapshot-id"]) for ref, value in refs.items()},
+        astray=frozenset(s["snapshot-id"] for s in metadata.get("snapshots") or ())
+        - frozenset(info.snapshot_id for info in history),
     )
 
 

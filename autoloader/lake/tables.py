@@ -242,7 +242,12 @@ def _repartition(transaction: Transaction, table: Table, partition_by: tuple[str
 
 
 def start_branch(catalog: Catalog, name: str, branch: str, summary: Mapping[str, str]) -> None:
-    """Make a branch that holds no rows: an empty snapshot without a parent. Nothing where it is there."""
+    """Make a branch that holds no rows: an empty snapshot without a parent. Nothing where it is there.
+
+    A table without any snapshot gets an empty one first: Iceberg begins branches only beside `main`.
+    """
+    if needed(catalog, name).current_snapshot() is None:
+        commits.commit(catalog, name, lambda transaction, _: _empty_snapshot(transaction, summary))
 
     def stage(transaction: Transaction, table: Table) -> None:
         snapshot = table.metadata.snapshot_by_name(branch)
@@ -251,6 +256,10 @@ def start_branch(catalog: Catalog, name: str, branch: str, summary: Mapping[str,
             transaction.update_snapshot(snapshot_properties=dict(summary), branch=branch).fast_append().commit()
 
     commits.commit(catalog, name, stage, branch=branch)
+
+
+def _empty_snapshot(transaction: Transaction, summary: Mapping[str, str]) -> None:
+    transaction.update_snapshot(snapshot_properties=dict(summary), branch=MAIN_BRANCH).fast_append().commit()
 
 
 def swap(

@@ -73,6 +73,9 @@ _SLICE: Final = {
     " ON l.id = b.lease AND l.token = b.token WHERE b.batch_id = f.batch AND l.expires_at > :now)"
     " ELSE false END",
     "batch_id": "f.batch",
+    "attempt_replaces": "CASE WHEN f.src_file_id IS NOT NULL AND f.state IN ('FAILED', 'PROCESSING') THEN"
+    " (SELECT b.replaces FROM batch_file b WHERE b.batch = f.batch AND b.ingestion = f.ingestion"
+    " AND b.file_path = f.file_path) END",
 }
 
 

@@ -88,6 +88,7 @@ class TableFacts:
         has_lineage: It has our lineage columns.
         rows: Rows in it, None = not known.
         size_bytes: Bytes of its data files, None = not known.
+        lost: Files whose rows left it because somebody rolled it back, by batch; not ours.
     """
 
     uuid: str
@@ -97,6 +98,7 @@ class TableFacts:
     has_lineage: bool
     rows: int | None = None
     size_bytes: int | None = None
+    lost: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def is_empty(self) -> bool:

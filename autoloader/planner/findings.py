@@ -12,6 +12,7 @@ from autoloader.matching import default_include, nearest
 from autoloader.plan import Diagnostic, Severity
 from autoloader.planner import impacts
 from autoloader.planner.blocks import known_and_gone, loaded_count
+from autoloader.planner.facts import TableFacts
 from autoloader.planner.loads import Case, files_text
 from autoloader.spec import canonical_path
 
@@ -30,12 +31,24 @@ def drift_of(case: Case) -> tuple[str, ...]:
         return (f"{name} was dropped; {files_text(loaded)} recorded as loaded into it",) if loaded else ()
     if recorded.table_uuid is not None and table.uuid != recorded.table_uuid:
         return (f"{name} was dropped and made anew by someone else",)
+    if table.lost:
+        return (_rolled_back(case, name, table),)
     if recorded.snapshot_id is not None and table.snapshot_id != recorded.snapshot_id:
         return (
             f"{name} was written by someone else since our last commit"
             f" (snapshot {recorded.snapshot_id} -> {table.snapshot_id})",
         )
     return ()
+
+
+def _rolled_back(case: Case, name: str, table: TableFacts) -> str:
+    paths = [path for batch in table.lost.values() for path in batch]
+    shown = ", ".join(paths[:_SHOWN_PROBLEMS]) + (" and others" if len(paths) > _SHOWN_PROBLEMS else "")
+    again = "".join(f"\n  autoloader plan --reingest {case.spec.name}=batch:{batch}" for batch in list(table.lost)[:3])
+    return (
+        f"{name} was rolled back by someone else: rows of {files_text(len(paths))} left it ({shown})."
+        f" To load them again:{again}"
+    )
 
 
 def notes_of(case: Case) -> tuple[str, ...]:

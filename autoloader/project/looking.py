@@ -28,7 +28,7 @@ from autoloader.spec import IngestionSpec, Settings
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from autoloader.lake import Lake
+    from autoloader.lake import Lake, TableState
     from autoloader.ledger import IngestionRow, Ledger
     from autoloader.matching import FolderFilter
 
@@ -86,11 +86,19 @@ def state_of(ledger: Ledger) -> State:
     return State(ledger.lineage, ledger.serial, tuple(recorded_of(ledger, row) for row in ledger.ingestions()))
 
 
-def facts_of(lake: Lake, name: str) -> TableFacts | None:
-    """One table in the planner's form; None where there is no such table."""
+def facts_of(lake: Lake, name: str, ledger: Ledger | None = None, ingestion: str | None = None) -> TableFacts | None:
+    """One table in the planner's form; None where there is no such table.
+
+    Args:
+        lake: The catalog.
+        name: The table.
+        ledger: The state, to tell which files a rollback behind our back took out; None = not asked.
+        ingestion: The ingestion that owns the table, None = none does.
+    """
     table = lake.table(name)
     if table is None:
         return None
+    lost = _lost(ledger, ingestion, table) if ledger is not None and ingestion is not None else {}
     return TableFacts(
         uuid=table.uuid,
         snapshot_id=table.snapshot_id,
@@ -99,7 +107,25 @@ def facts_of(lake: Lake, name: str) -> TableFacts | None:
         has_lineage=table.has_lineage,
         rows=table.rows,
         size_bytes=table.size_bytes,
+        lost=lost,
     )
+
+
+def _lost(ledger: Ledger, name: str, table: TableState) -> dict[str, tuple[str, ...]]:
+    """Files that count as loaded by a batch whose snapshot is not in the table's history any more, per batch."""
+    if not table.astray:
+        return {}
+    import pyarrow.compute as pc
+
+    held = ledger.files(name)["src_file_id"].combine_chunks().drop_null()
+    found: dict[str, tuple[str, ...]] = {}
+    for batch in ledger.batches(ingestion=name):
+        if batch.snapshot_id in table.astray:
+            files = ledger.versions(name, batch_id=batch.batch_id)
+            paths = files.filter(pc.is_in(files["src_file_id"], held))["file_path"].to_pylist()
+            if paths:
+                found[batch.batch_id] = tuple(paths)
+    return found
 
 
 def history_of(ledger: Ledger, name: str) -> tuple[History, ...]:

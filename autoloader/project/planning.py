@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from autoloader import __version__
 from autoloader.apply import Recipe
 from autoloader.cost import History
-from autoloader.errors import AutoloaderError, ReadError, SettingsError
+from autoloader.errors import AutoloaderError, ReadError, SettingsError, SourceError
 from autoloader.inventory import DIFF
 from autoloader.plan import Diagnostic, Severity
 from autoloader.planner import Asked, Looked, State, TableFacts, build_plan
@@ -152,8 +152,9 @@ def _not_due(specs: ProjectSpecs, state: State, eyes: Eyes) -> dict[str, str]:
 
 
 def _tables(eyes: Eyes, specs: Sequence[IngestionSpec], state: State) -> dict[str, TableFacts | None]:
-    names = {spec.destination.table for spec in specs} | {r.table for r in state.ingestions if r.table}
-    return {name: facts_of(eyes.lake, name) for name in sorted(names)}
+    owners = {recorded.table: recorded.name for recorded in state.ingestions if recorded.table}
+    names = {spec.destination.table for spec in specs} | set(owners)
+    return {name: facts_of(eyes.lake, name, eyes.ledger, owners.get(name)) for name in sorted(names)}
 
 
 def _has_work(files: pa.Table) -> bool:
@@ -184,7 +185,7 @@ def _recipes(
         seen = looked.get(spec.name)
         try:
             recipes[spec.name] = resolve(eyes, spec, row, seen.files if seen is not None else None)
-        except ReadError as error:
+        except (ReadError, SourceError) as error:
             recipes[spec.name] = resolve(eyes, spec, row, None)
             problems.append(_unreadable(loaded, error))
     return recipes, problems

@@ -17,13 +17,24 @@ SELECT coalesce(l.src_file_id, t.src_file_id) AS src_file_id, coalesce(l.file_pa
   l.rows AS ledger_rows, t.rows AS table_rows, l.batches AS batches,
   CASE
     WHEN t.src_file_id IS NULL AND t.rows IS NOT NULL THEN 'rows without a source file: another writer added them'
+    WHEN l.src_file_id IS NULL AND t.rows = k.rows THEN NULL
     WHEN l.src_file_id IS NULL THEN 'rows of a file version that the ledger does not know'
     WHEN t.rows IS NULL AND l.rows > 0 THEN 'the ledger has rows of it, the table has none'
     WHEN t.rows IS DISTINCT FROM l.rows AND NOT (t.rows IS NULL AND l.rows = 0) THEN 'row counts differ'
     WHEN l.batches > 1 THEN 'committed in more than one batch'
   END AS violation
 FROM ledger_files l FULL JOIN table_files t ON l.src_file_id = t.src_file_id
+LEFT JOIN kept k ON k.src_file_id = t.src_file_id
 """
+
+_KEPT: Final = """
+SELECT v.src_file_id, v.rows FROM versions v WHERE v.state = 'SUCCESS'
+  AND NOT EXISTS (SELECT 1 FROM versions l
+    WHERE l.replaces = v.src_file_id AND l.state IN ('SUCCESS', 'DELETED', 'CLEARED'))
+  AND EXISTS (SELECT 1 FROM versions l WHERE l.file_path = v.file_path AND l.src_file_id > v.src_file_id
+    AND l.state = 'SUCCESS' AND l.replaces IS NULL AND l.disposition IN ('changed', 'retry'))
+"""
+"""Older versions of files whose rows stay beside those of the newer ones, with `on_change: append`."""
 
 
 def verify(project: Project, name: str) -> Answer:
@@ -42,7 +53,7 @@ def verify(project: Project, name: str) -> Answer:
     state = project.lake.table(table)
     ledger_files = _ledger_files(project, name)
     table_files = _table_files(project, table) if state is not None else None
-    violations = _violations(ledger_files, table_files)
+    violations = _violations(ledger_files, table_files, _kept(project, name))
     data = {
         "ingestion": name,
         "table": table,
@@ -75,6 +86,15 @@ def _ledger_files(project: Project, name: str) -> pa.Table:
         ).to_arrow_table()
 
 
+def _kept(project: Project, name: str) -> pa.Table:
+    import duckdb
+
+    columns = ["src_file_id", "file_path", "rows", "state", "replaces", "disposition"]
+    with duckdb.connect(":memory:", config={"enable_external_access": False}) as con:
+        con.register("versions", project.ledger.versions(name).select(columns))
+        return con.sql(_KEPT).to_arrow_table()
+
+
 def _table_files(project: Project, table: str) -> pa.Table:
     import pyarrow as pa
 
@@ -82,7 +102,7 @@ def _table_files(project: Project, table: str) -> pa.Table:
     return pa.table({"src_file_id": counts["src_file_id"], "file_path": counts["file_path"], "rows": counts["rows"]})
 
 
-def _violations(ledger_files: pa.Table, table_files: pa.Table | None) -> list[dict[str, Any]]:
+def _violations(ledger_files: pa.Table, table_files: pa.Table | None, kept: pa.Table) -> list[dict[str, Any]]:
     import duckdb
     import pyarrow as pa
 
@@ -95,6 +115,7 @@ def _violations(ledger_files: pa.Table, table_files: pa.Table | None) -> list[di
     )
     with duckdb.connect(":memory:", config={"enable_external_access": False}) as con:
         con.register("ledger_files", ledger_files)
+        con.register("kept", kept)
         con.register("table_files", empty if table_files is None else table_files)
         found = con.sql(f"SELECT * FROM ({_CHECKS}) WHERE violation IS NOT NULL ORDER BY src_file_id LIMIT 1000")
         return list(found.to_arrow_table().to_pylist())

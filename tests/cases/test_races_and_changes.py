@@ -1,0 +1,627 @@
+"""Files that change, vanish, fail and race, through the commands: 20 to 27, 47 to 61."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from typing import Any
+
+import pytest
+
+from tests.clock import Clock
+from tests.playing import ROOT, LocalStore, Player, Store, work
+
+SPEC = """
+    name: orders
+    source: {{path: "{root}"{source}}}
+    destination: {{table: shop.orders}}
+{more}
+"""
+
+
+def declare(player: Player, store: Store, source: str = "", more: str = "") -> None:
+    player.spec(SPEC.format(root=store.root, source=source, more=more))
+
+
+def put(store: Store, key: str, *ids: int, n: int = 1) -> None:
+    store.put(key, "id,n\n" + "".join(f"{number},{n}\n" for number in ids))
+
+
+def ids(player: Player) -> list[int]:
+    return sorted(row["id"] for row in player.rows("shop.orders"))
+
+
+def pairs(player: Player) -> list[tuple[int, int]]:
+    return sorted((row["id"], row["n"]) for row in player.rows("shop.orders"))
+
+
+def files(player: Player, state: str | None = None) -> list[dict[str, Any]]:
+    words = ["--state", state] if state else []
+    found: list[dict[str, Any]] = player.run("files", "orders", *words, "--format", "json").json["files"]
+    return found
+
+
+def clean(player: Player) -> None:
+    said = player.run("verify", "orders")
+    assert said.code == 0, said.out
+
+
+# ------------------------------------------------------------------ between plan and apply
+
+
+def test_case_20_a_file_deleted_between_plan_and_apply_is_left_out_and_the_others_load(
+    player: Player, store: Store
+) -> None:
+    for number in range(3):
+        put(store, f"{number}.csv", number)
+    declare(player, store)
+    assert player.run("plan", "--out", "saved.plan").code == 0
+    store.delete("1.csv")
+    said = player.run("apply", "saved.plan")
+    assert said.code == 0, said.err
+    assert "1.csv" in said.out
+    assert ids(player) == [0, 2]
+    clean(player)
+    player.no_changes()
+
+
+def test_case_21_a_file_replaced_between_plan_and_apply_never_loads_under_its_old_identity(
+    player: Player, store: Store
+) -> None:
+    put(store, "a.csv", 1)
+    put(store, "b.csv", 2)
+    declare(player, store)
+    assert player.run("plan", "--out", "saved.plan").code == 0
+    put(store, "a.csv", 7, 8)
+    said = player.run("apply", "saved.plan")
+    assert said.code == 0, said.err
+    assert "a.csv" in said.out
+    assert ids(player) == [2]
+    assert work(player.plan()) == {"new": 1}
+    player.apply()
+    assert ids(player) == [2, 7, 8]
+    clean(player)
+
+
+def test_a_loaded_file_replaced_again_between_plan_and_apply_keeps_its_rows_until_the_next_apply(
+    player: Player, store: Store
+) -> None:
+    put(store, "a.csv", 1)
+    declare(player, store)
+    player.apply()
+    put(store, "a.csv", 2, n=2)
+    assert player.run("plan", "--out", "saved.plan").code == 0
+    put(store, "a.csv", 3, n=3)
+    assert player.run("apply", "saved.plan").code == 0
+    assert ids(player) == [1]
+    clean(player)
+    player.apply()
+    assert pairs(player) == [(3, 3)]
+    clean(player)
+
+
+# ------------------------------------------------------------------ windows and dates
+
+
+def test_case_26_a_path_without_a_real_date_is_reported_and_loaded(player: Player, local_store: LocalStore) -> None:
+    put(local_store, "year=2024/month=01/a.csv", 1)
+    put(local_store, "year=2024/month=13/b.csv", 2)
+    put(local_store, "year=2024/month=__HIVE_DEFAULT_PARTITION__/c.csv", 3)
+    backfill = "    backfill: {from: 2023-01-01, until: 2025-01-01, step: 1 year}"
+    declare(player, local_store, ', path_date: "year={Y}/month={m}"', backfill)
+    plan = player.plan()
+    assert sum(work(plan).values()) == 3
+    told = json.dumps(plan["diagnostics"])
+    assert "month=13" in told
+    assert "__HIVE_DEFAULT_PARTITION__" in told
+    player.apply()
+    assert ids(player) == [1, 2, 3]
+
+
+def test_case_24_files_on_the_edges_of_slices_are_each_loaded_once(player: Player, local_store: LocalStore) -> None:
+    days = ["2019-12-31", "2020-01-01", "2020-02-29", "2020-12-31", "2021-01-01", "2021-12-31", "2022-01-01"]
+    for number, day in enumerate(days):
+        put(local_store, f"{day}.csv", number)
+    backfill = "    backfill: {from: 2020-01-01, until: 2022-01-01, step: 1 year}"
+    declare(player, local_store, ', path_date: "{Y}-{m}-{d}"', backfill)
+    player.apply()
+    assert ids(player) == [1, 2, 3, 4, 5, 6]
+    said = player.run("why", f"{local_store.root}2019-12-31.csv")
+    assert "before backfill.from" in said.out
+    player.no_changes()
+    clean(player)
+
+
+def test_case_27_a_late_file_reopens_its_slice_and_is_loaded(player: Player, local_store: LocalStore) -> None:
+    put(local_store, "2020-05-01.csv", 1)
+    put(local_store, "2021-05-01.csv", 2)
+    declare(
+        player,
+        local_store,
+        ', path_date: "{Y}-{m}-{d}"',
+        "    backfill: {from: 2020-01-01, until: 2022-01-01, step: 1 year}",
+    )
+    player.apply()
+    player.no_changes()
+    put(local_store, "2020-06-01.csv", 3)
+    plan = player.plan()
+    assert work(plan) == {"late": 1}
+    player.apply()
+    assert ids(player) == [1, 2, 3]
+    player.no_changes()
+
+
+# ------------------------------------------------------------------ limits and lanes
+
+
+def test_case_47_a_file_larger_than_the_limit_of_bytes_still_progresses(
+    player: Player, local_store: LocalStore
+) -> None:
+    for number in range(3):
+        put(local_store, f"{number}.csv", *range(number * 100, number * 100 + 100))
+    declare(player, local_store, more="    limits: {max_bytes: 10B}")
+    for loaded in (1, 2, 3):
+        player.apply()
+        assert len(files(player, "SUCCESS")) == loaded
+    assert len(ids(player)) == 300
+    player.no_changes()
+
+
+def test_case_48_neither_live_files_nor_the_backfill_starve(player: Player, local_store: LocalStore) -> None:
+    """Each run two more live files come than the run may load; both lanes go on all the same."""
+    for number in range(6):
+        put(local_store, f"2020-01-{number + 1:02d}.csv", number)
+    declare(
+        player,
+        local_store,
+        ', path_date: "{Y}-{m}-{d}"',
+        "    limits: {max_files: 4}\n    backfill: {from: 2020-01-01, until: 2021-01-01, share: 50%}",
+    )
+    day = 0
+    seen = []
+    for _ in range(3):
+        for _ in range(6):
+            day += 1
+            put(local_store, f"2024-01-{day:02d}.csv", 1000 + day)
+        player.apply()
+        done = ids(player)
+        seen.append((sum(number < 1000 for number in done), sum(number >= 1000 for number in done)))
+    assert seen == [(2, 2), (4, 4), (6, 6)]
+    lanes = player.run("status", "--format", "json").json["ingestions"][0]["lanes"]
+    assert lanes["backfill"]["files_done"] == 6
+    assert lanes["live"]["state"] == "running"
+
+
+# ------------------------------------------------------------------ two at once
+
+
+def sail(player: Player) -> None:
+    player.spec("spark: {engine: sail}\n", "autoloader.yml")
+
+
+def begin(player: Player, *words: str, **environ: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, str(ROOT / "plan_apply.py"), *words],
+        cwd=player.folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environ},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.slow
+def test_case_51_of_two_applies_of_one_saved_plan_one_does_it_and_the_other_is_refused(
+    planning_player: Player, local_store: LocalStore
+) -> None:
+    player = planning_player
+    for number in range(6):
+        put(local_store, f"{number}.csv", number)
+    declare(player, local_store)
+    sail(player)
+    assert player.run("plan", "--out", "saved.plan").code == 0
+    both = [begin(player, "apply", "saved.plan", AUTOLOADER_BATCH_FILES="2") for _ in range(2)]
+    told = [each.communicate(timeout=120) for each in both]
+    codes = sorted(each.returncode for each in both)
+    assert codes in ([0, 4], [0, 5]), told
+    assert ids(player) == list(range(6))
+    clean(player)
+    player.no_changes()
+
+
+@pytest.mark.slow
+def test_case_51_two_fresh_applies_at_once_load_every_file_once(
+    planning_player: Player, local_store: LocalStore
+) -> None:
+    player = planning_player
+    for number in range(6):
+        put(local_store, f"{number}.csv", number)
+    declare(player, local_store)
+    sail(player)
+    assert player.run("init").code == 0
+    both = [begin(player, "apply", "-y", AUTOLOADER_BATCH_FILES="2") for _ in range(2)]
+    told = [each.communicate(timeout=120) for each in both]
+    assert 0 in {each.returncode for each in both}, told
+    assert {each.returncode for each in both} <= {0, 4, 5}, told
+    assert ids(player) == list(range(6))
+    clean(player)
+
+
+@pytest.mark.slow
+def test_case_51_a_plan_during_an_apply_takes_nothing_and_goes_stale(
+    planning_player: Player, local_store: LocalStore
+) -> None:
+    player = planning_player
+    for number in range(6):
+        put(local_store, f"{number}.csv", number)
+    declare(player, local_store)
+    sail(player)
+    working = begin(player, "apply", "-y", "--events", "events.ndjson", AUTOLOADER_BATCH_FILES="1")
+    events = player.folder / "events.ndjson"
+    give_up_at = time.monotonic() + 60
+    while time.monotonic() < give_up_at and "batch_claimed" not in (events.read_text() if events.exists() else ""):
+        time.sleep(0.02)
+    during = player.run("plan", "--out", "during.plan")
+    assert during.code in (0, 3), during.err
+    out, err = working.communicate(timeout=120)
+    assert working.returncode == 0, out + err
+    assert ids(player) == list(range(6))
+    late = player.run("apply", "during.plan")
+    assert late.code in (0, 4), late.out + late.err
+    assert ids(player) == list(range(6))
+    clean(player)
+
+
+def test_case_51_a_plan_is_stale_once_its_spec_its_table_or_its_record_moved(
+    player: Player, local_store: LocalStore
+) -> None:
+    put(local_store, "a.csv", 1)
+    declare(player, local_store)
+    player.apply()
+    put(local_store, "b.csv", 2)
+    player.run("plan", "--out", "spec.plan")
+    player.run("plan", "--out", "table.plan")
+    declare(player, local_store, ', exclude: ["z*"]')
+    said = player.run("apply", "spec.plan")
+    assert said.code == 4
+    assert "autoloader plan" in said.err
+    declare(player, local_store)
+    player.apply()
+    assert player.run("apply", "table.plan").code == 4
+    assert ids(player) == [1, 2]
+
+
+# ------------------------------------------------------------------ the source's definition changes
+
+
+def test_case_57_renamed_narrowed_widened_and_removed_nothing_is_loaded_twice_or_lost(
+    player: Player, local_store: LocalStore
+) -> None:
+    put(local_store, "a/1.csv", 1)
+    put(local_store, "b/2.csv", 2)
+    declare(player, local_store)
+    player.apply()
+    declare(player, local_store, ', include: ["a/*.csv"]')
+    plan = player.plan()
+    assert work(plan) == {}
+    assert plan["totals"]["files_by_disposition"]["out_of_scope"] == 1
+    player.apply()
+    put(local_store, "b/3.csv", 3)
+    assert work(player.plan()) == {}
+    declare(player, local_store)
+    assert work(player.plan()) == {"new": 1}
+    player.apply()
+    assert ids(player) == [1, 2, 3]
+    renamed = SPEC.format(root=local_store.root, source="", more="    previous_name: orders")
+    player.spec(renamed.replace("name: orders", "name: sales", 1))
+    assert work(player.plan()) == {}
+    player.apply()
+    player.no_changes()
+    assert ids(player) == [1, 2, 3]
+    player.spec("")
+    player.spec("vars: {}\n", "autoloader.yml")
+    player.apply()
+    assert ids(player) == [1, 2, 3]
+    declare(player, local_store)
+    refused = player.run("plan")
+    assert refused.code == 3
+    assert "rebuild-ledger orders" in refused.out
+    assert player.run("rebuild-ledger", "orders", "-y").code == 0
+    player.no_changes()
+    clean(player)
+
+
+# ------------------------------------------------------------------ behind our back
+
+
+def test_case_55_a_dropped_table_is_named_and_loaded_again_by_a_refresh(
+    player: Player, local_store: LocalStore
+) -> None:
+    put(local_store, "a.csv", 1)
+    put(local_store, "b.csv", 2)
+    declare(player, local_store)
+    player.apply()
+    lake(player).drop_table("shop.orders")
+    said = player.run("plan")
+    assert said.code == 3
+    assert "2 files" in said.out
+    assert "--refresh orders=full" in said.out
+    player.apply(code=3)
+    player.apply("--refresh", "orders=full")
+    assert ids(player) == [1, 2]
+    clean(player)
+    player.no_changes()
+
+
+def test_case_55_a_table_rolled_back_by_others_is_drift_and_says_which_files(
+    player: Player, local_store: LocalStore
+) -> None:
+    put(local_store, "a.csv", 1)
+    declare(player, local_store)
+    player.apply()
+    first = lake(player).load_table("shop.orders").current_snapshot()
+    assert first is not None
+    put(local_store, "b.csv", 2)
+    player.apply()
+    table = lake(player).load_table("shop.orders")
+    table.manage_snapshots().set_current_snapshot(snapshot_id=first.snapshot_id).commit()
+    plan = player.plan()
+    assert plan["drift"], plan
+    assert "b.csv" in json.dumps(plan["drift"])
+    assert player.run("verify", "orders").code == 1
+
+
+def test_case_53_rows_that_others_append_and_delete_stay_as_they_left_them(
+    player: Player, local_store: LocalStore
+) -> None:
+    put(local_store, "a.csv", 1, 2)
+    put(local_store, "b.csv", 3)
+    declare(player, local_store)
+    player.apply()
+    table = lake(player).load_table("shop.orders")
+    table.delete("id = 2")
+    drift = player.plan()["drift"]
+    assert drift
+    put(local_store, "b.csv", 4)
+    player.apply()
+    assert ids(player) == [1, 4]
+    put(local_store, "a.csv", 5)
+    player.apply()
+    assert ids(player) == [4, 5]
+
+
+def lake(player: Player) -> Any:
+    from pyiceberg.catalog.sql import SqlCatalog
+
+    return SqlCatalog(
+        "lake",
+        uri=f"sqlite:///{player.folder}/.autoloader/catalog.db",
+        warehouse=f"file://{player.folder}/.autoloader/warehouse",
+    )
+
+
+def test_case_60_without_the_catalog_the_plan_says_so_and_nothing_is_lost(
+    player: Player, local_store: LocalStore
+) -> None:
+    put(local_store, "a.csv", 1)
+    declare(player, local_store)
+    player.apply()
+    catalog = player.folder / ".autoloader" / "catalog.db"
+    shutil.move(catalog, catalog.with_suffix(".away"))
+    said = player.run("plan")
+    assert said.code in (1, 3), said.out
+    assert "shop.orders" in said.out + said.err
+    assert player.run("apply", "-y").code in (1, 3)
+    catalog.unlink(missing_ok=True)
+    shutil.move(catalog.with_suffix(".away"), catalog)
+    player.no_changes()
+    assert ids(player) == [1]
+
+
+def test_case_60_without_the_state_a_loaded_table_is_never_loaded_again(
+    player: Player, local_store: LocalStore
+) -> None:
+    put(local_store, "a.csv", 1)
+    declare(player, local_store)
+    player.apply()
+    for path in (player.folder / ".autoloader").glob("state.db*"):
+        path.unlink()
+    said = player.run("plan")
+    assert said.code == 3
+    assert "rebuild-ledger orders" in said.out
+    player.apply(code=3)
+    assert ids(player) == [1]
+    assert player.run("rebuild-ledger", "orders", "-y").code == 0
+    player.no_changes()
+
+
+# ------------------------------------------------------------------ failing files
+
+POISON = b"\x1f\x8b\x08\x00 no gzip at all"
+
+
+def test_case_61_a_poison_file_lets_the_others_pass_and_a_mended_one_clears_it(
+    player: Player, store: Store, at: Clock
+) -> None:
+    for number in range(4):
+        put(store, f"{number}.csv", number)
+    store.put("poison.csv.gz", POISON)
+    declare(player, store)
+    player.apply()
+    assert ids(player) == [0, 1, 2, 3]
+    put(store, "poison.csv.gz", 9)
+    assert work(player.plan()) == {"changed": 1}
+    player.apply()
+    assert ids(player) == [0, 1, 2, 3, 9]
+    assert files(player, "QUARANTINED") == files(player, "FAILED") == []
+    clean(player)
+
+
+def test_a_failing_file_is_tried_three_times_with_growing_waits_and_then_set_aside(
+    player: Player, local_store: LocalStore, at: Clock
+) -> None:
+    put(local_store, "good.csv", 1)
+    put(local_store, "bad.csv", 2)
+    declare(player, local_store, more=STRICT.format(missing="fail"))
+    local_store.put("bad.csv", "id\n2\n")
+    player.apply()
+    assert ids(player) == [1]
+    [bad] = files(player, "FAILED")
+    assert bad["retry_count"] == 1
+    assert bad["error"]
+    assert player.plan()["totals"]["files_by_disposition"].get("deferred") == 1
+    assert "next attempt" in player.run("why", f"{local_store.root}bad.csv").out
+    waits = []
+    for attempt in (2, 3):
+        waited = 0
+        while not work(player.plan()):
+            at.move(seconds=30)
+            waited += 30
+        waits.append(waited)
+        assert work(player.plan()) == {"retry": 1}
+        player.apply()
+        [bad] = [row for row in files(player) if row["file_path"].endswith("bad.csv")]
+        assert bad["retry_count"] == attempt
+    assert waits[1] > waits[0]
+    assert bad["state"] == "QUARANTINED"
+    at.move(days=30)
+    player.no_changes()
+    put(local_store, "bad.csv", 5)
+    assert work(player.plan()) == {"changed": 1}
+    player.apply()
+    assert ids(player) == [1, 5]
+    clean(player)
+
+
+# ------------------------------------------------------------------ on_change and on_delete
+
+
+def test_on_change_append_keeps_old_rows_and_adds_the_new_ones(player: Player, store: Store) -> None:
+    put(store, "a.csv", 1)
+    declare(player, store, ", on_change: append")
+    player.apply()
+    put(store, "a.csv", 2)
+    plan = player.plan()
+    assert work(plan) == {"changed": 1}
+    assert "rows_replaced" not in json.dumps(plan["changes"])
+    player.apply()
+    assert ids(player) == [1, 2]
+    clean(player)
+    player.no_changes()
+
+
+STRICT = "    schema: {{missing_columns: {missing}, columns: [{{name: id, type: long}}, {{name: n, type: long}}]}}"
+
+
+def test_on_change_append_keeps_old_rows_when_the_changed_file_failed_first(
+    player: Player, local_store: LocalStore, at: Clock
+) -> None:
+    put(local_store, "a.csv", 1)
+    put(local_store, "b.csv", 9)
+    declare(player, local_store, ", on_change: append", STRICT.format(missing="fail"))
+    player.apply()
+    local_store.put("a.csv", "id\n2\n")
+    player.apply()
+    assert len(files(player, "FAILED")) == 1
+    assert ids(player) == [1, 9]
+    declare(player, local_store, ", on_change: append", STRICT.format(missing='"null"'))
+    at.move(hours=1)
+    plan = player.plan()
+    assert work(plan) == {"retry": 1}
+    assert "rows_replaced" not in json.dumps(plan["changes"])
+    player.apply()
+    assert ids(player) == [1, 2, 9]
+    clean(player)
+    player.no_changes()
+
+
+def test_on_change_ignore_leaves_what_was_loaded(player: Player, store: Store) -> None:
+    put(store, "a.csv", 1)
+    declare(player, store, ", on_change: ignore")
+    player.apply()
+    put(store, "a.csv", 2, 3)
+    player.no_changes()
+    assert "on_change: ignore" in player.run("why", f"{store.root}a.csv").out
+    player.apply()
+    assert ids(player) == [1]
+    clean(player)
+
+
+def test_on_change_fail_stops_until_it_is_decided(player: Player, store: Store) -> None:
+    put(store, "a.csv", 1)
+    declare(player, store, ", on_change: fail")
+    player.apply()
+    put(store, "a.csv", 2, 3)
+    put(store, "b.csv", 4)
+    said = player.run("plan")
+    assert said.code == 3
+    assert "on_change" in said.out
+    player.apply(code=3)
+    assert ids(player) == [1]
+    declare(player, store, ", on_change: replace")
+    player.apply()
+    assert ids(player) == [2, 3, 4]
+    clean(player)
+
+
+def test_on_delete_fail_stops_until_it_is_decided(player: Player, store: Store) -> None:
+    for number in range(5):
+        put(store, f"{number}.csv", number)
+    declare(player, store, ", on_delete: fail")
+    player.apply()
+    store.delete("0.csv")
+    put(store, "9.csv", 9)
+    assert player.run("plan").code == 3
+    player.apply(code=3)
+    assert ids(player) == [0, 1, 2, 3, 4]
+    declare(player, store, ", on_delete: keep")
+    player.apply()
+    assert ids(player) == [0, 1, 2, 3, 4, 9]
+    clean(player)
+    player.no_changes()
+
+
+def test_on_delete_delete_rows_takes_the_rows_and_a_file_that_returns_loads_again(player: Player, store: Store) -> None:
+    for number in range(5):
+        put(store, f"{number}.csv", number)
+    declare(player, store, ", on_delete: delete_rows")
+    player.apply()
+    store.delete("0.csv")
+    plan = player.plan()
+    assert "1 old row" in json.dumps(plan["changes"])
+    player.apply()
+    assert ids(player) == [1, 2, 3, 4]
+    clean(player)
+    player.no_changes()
+    put(store, "0.csv", 0)
+    assert work(player.plan()) == {"new": 1}
+    player.apply()
+    assert ids(player) == [0, 1, 2, 3, 4]
+    clean(player)
+
+
+@pytest.mark.parametrize("left", [0, 2])
+def test_a_source_that_is_suddenly_empty_or_has_lost_more_than_half_waits_for_a_confirmation(
+    player: Player, store: Store, left: int
+) -> None:
+    for number in range(5):
+        put(store, f"{number}.csv", number)
+    declare(player, store, ", on_delete: delete_rows")
+    player.apply()
+    for number in range(left, 5):
+        store.delete(f"{number}.csv")
+    said = player.run("plan")
+    assert said.code == 3
+    assert "--confirm orders" in said.out
+    player.apply(code=3)
+    assert ids(player) == [0, 1, 2, 3, 4]
+    assert player.run("plan", "--confirm", "orders").code == 0
+    player.apply("--confirm", "orders")
+    assert ids(player) == list(range(left))
+    clean(player)
+    player.no_changes()
