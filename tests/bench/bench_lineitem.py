@@ -23,7 +23,8 @@ def run(repetitions: int) -> list[Measured]:
     ddl = ", ".join(f"{name} {_spark_type(kind)}" for name, kind in tpch.COLUMNS.items())
     with engines.start("local", SparkSettings()) as engine, SparkOwn(cores) as spark:
         engine.warm_up()
-        took = Turns(repetitions).run(
+        turns = Turns(repetitions)
+        took = turns.run(
             ours=lambda: load.run(engine, work / "lake"),
             duckdb=lambda: _duckdb_alone(load, cores),
             spark=lambda: spark.load(load.files[0].parent, work / "spark", ddl),
@@ -38,7 +39,7 @@ def run(repetitions: int) -> list[Measured]:
             took["duckdb"],
             "DuckDB alone, the same COPY",
             1.3,
-            notes=(speed,),
+            notes=(speed, turns.cpu_note("ours", "duckdb")),
         ),
         Comparison(
             "lineitem SF1 CSV into an Iceberg table, engine started",
@@ -47,6 +48,7 @@ def run(repetitions: int) -> list[Measured]:
             "Spark's own CSV reader and Parquet writer",
             2.5,
             "times faster",
+            notes=(turns.cpu_note("ours", "spark"),),
         ),
     ]
 

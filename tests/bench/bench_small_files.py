@@ -25,7 +25,8 @@ def run(repetitions: int) -> list[Measured]:
     work = DATA / "work"
     with engines.start("local", SparkSettings()) as engine, SparkOwn(cores_here()) as spark:
         engine.warm_up()
-        took = Turns(repetitions).run(
+        turns = Turns(repetitions)
+        took = turns.run(
             ours=lambda: load.run(engine, work / "lake"),
             spark=lambda: spark.load(DATA / "small", work / "spark", DDL),
         )
@@ -39,6 +40,7 @@ def run(repetitions: int) -> list[Measured]:
             "Spark's own CSV reader and Parquet writer",
             4,
             "times faster",
+            notes=(turns.cpu_note("ours", "spark"),),
         )
     ]
 

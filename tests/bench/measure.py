@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+import psutil
+
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT / ".bench"
 """Generated input; kept between runs, ignored by git, removed by `make clean`."""
@@ -94,10 +96,12 @@ class Turns:
 
     Attributes:
         seconds: Per name, the seconds of each repetition.
+        cpu_seconds: Per name, what this process and all below it used of the processor meanwhile.
     """
 
     repetitions: int
     seconds: dict[str, list[float]] = field(default_factory=dict)
+    cpu_seconds: dict[str, list[float]] = field(default_factory=dict)
 
     def run(self, **calls: Callable[[], float | None]) -> Mapping[str, tuple[float, ...]]:
         """Calls each in turn, as often as there are repetitions; the order is turned round every time.
@@ -107,12 +111,32 @@ class Turns:
         names = list(calls)
         for turn in range(self.repetitions):
             for name in names if turn % 2 == 0 else reversed(names):
-                begun = time.perf_counter()
+                begun, cpu_begun = time.perf_counter(), _cpu_seconds()
                 own = calls[name]()
                 elapsed_s = time.perf_counter() - begun if own is None else own
+                cpu_s = _cpu_seconds() - cpu_begun
                 self.seconds.setdefault(name, []).append(elapsed_s)
-                print(f"    {name}: {elapsed_s:.2f} s", flush=True)
+                self.cpu_seconds.setdefault(name, []).append(cpu_s)
+                print(f"    {name}: {elapsed_s:.2f} s, of the processor {cpu_s:.1f} s", flush=True)
         return {name: tuple(self.seconds[name]) for name in names}
+
+    def cpu_note(self, ours: str, baseline: str) -> str:
+        """Processor time of both, for a machine that has others to serve as well."""
+        mine, other = (statistics.median(self.cpu_seconds[name]) for name in (ours, baseline))
+        return f"processor time {mine:.1f} s against {other:.1f} s"
+
+
+def _cpu_seconds() -> float:
+    """Of this process, its descendants, and those of them that have ended."""
+    total = 0.0
+    mine = psutil.Process()
+    for process in (mine, *mine.children(recursive=True)):
+        try:
+            times = process.cpu_times()
+        except psutil.NoSuchProcess:
+            continue
+        total += times.user + times.system + times.children_user + times.children_system
+    return total
 
 
 def machine() -> str:
