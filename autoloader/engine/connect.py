@@ -93,7 +93,7 @@ class _Stages:
         self._total = total
         self.done = 0
 
-    def __call__(self, stages: Iterable[Any] | None, *_: object) -> None:
+    def __call__(self, stages: Iterable[Any] | None, **_: object) -> None:
         for stage in stages or ():
             if stage.num_tasks == self._total:
                 self.done = int(stage.num_completed_tasks)
