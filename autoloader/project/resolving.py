@@ -58,7 +58,7 @@ def resolve(
         return Recipe(spec, known_format, pinned, dialect)
     format_ = known_format or format_of(sample["key"][0].as_py())
     try:
-        inferred, taken = _infer(eyes, spec, sample, format_)
+        inferred, taken, skipped = _infer(eyes, spec, sample, format_)
     except (ReadError, SourceError) as error:
         if declared is None and pinned is None:
             raise
@@ -66,17 +66,20 @@ def resolve(
         return Recipe(spec, format_, declared or pinned, dialect, (note,))
     schema = declared or _grown(spec, pinned, inferred.schema)
     seen = f"schema of {spec.name} inferred from {taken} of {plural(files.num_rows if files else 0, 'file')}"
-    notes = (*inferred.notes, *(() if declared or pinned else (seen,)))
+    notes = (*skipped, *inferred.notes, *(() if declared or pinned else (seen,)))
     return Recipe(spec, inferred.format, schema, dialect or inferred.dialect.to_data(), notes)
 
 
-def _infer(eyes: Eyes, spec: IngestionSpec, sample: pa.Table, format_: str | None) -> tuple[Inferred, int]:
-    """What the sample shows, and how many files of it were looked into."""
+def _infer(
+    eyes: Eyes, spec: IngestionSpec, sample: pa.Table, format_: str | None
+) -> tuple[Inferred, int, tuple[str, ...]]:
+    """What the sample shows, how many files of it were looked into, and a note on each that could not be."""
     from autoloader import reader
 
     with tempfile.TemporaryDirectory(prefix="autoloader-") as folder, ExitStack() as stack:
-        paths = _fetch(eyes, spec, sample, Path(folder), stack)
-        return reader.infer(paths, format_, spec.source.options, partitions=spec.source.partitions), len(paths)
+        paths, failed = _fetch(eyes, sample, Path(folder), stack)
+        inferred = reader.infer(paths, format_, spec.source.options, partitions=spec.source.partitions)
+        return inferred, len(paths), tuple(f"{spec.name}: {error.what}" for error in failed)
 
 
 def declared_schema(spec: SchemaSpec) -> TableSchema | None:
@@ -121,13 +124,13 @@ def _sample(files: pa.Table | None, every: bool) -> pa.Table | None:
 
 
 def _fetch(
-    eyes: Eyes, spec: IngestionSpec, sample: pa.Table, workdir: Path, stack: ExitStack
-) -> list[tuple[Path, str]]:
-    """The first files of the sample that can be had; one that cannot is its load's to report."""
+    eyes: Eyes, sample: pa.Table, workdir: Path, stack: ExitStack
+) -> tuple[list[tuple[Path, str]], list[SourceError]]:
+    """The first files of the sample that can be had, and why others cannot; their load will say it again."""
     from autoloader import sources
 
     found: list[tuple[Path, str]] = []
-    failed: SourceError | None = None
+    failed: list[SourceError] = []
     wanted = min(SAMPLE_FILES, sample.num_rows)
     for number, row in enumerate(sample.select(["file_path", "key", "size_bytes", "etag", "version_id"]).to_pylist()):
         eyes.talk(f"Looking into {row['key']}")
@@ -147,12 +150,11 @@ def _fetch(
                 )
             )
         except SourceError as error:
-            failed = failed or error
-            eyes.talk(f"{spec.name}: {error.what}")
+            failed.append(error)
             continue
         found.append((path, row["key"]))
         if len(found) == wanted:
             break
-    if failed is not None and not found:
-        raise failed
-    return found
+    if failed and not found:
+        raise failed[0]
+    return found, failed
