@@ -177,7 +177,8 @@ def test_08_an_unreadable_file_is_reported_and_others_load(planning_player: Play
     is_one_message(said, code=0, names=first)
     assert sorted(row["n"] for row in player.rows("raw.things")) == [1, 2]
     (store.folder / first).chmod(0o644)
-    assert player.command("apply", "-y", "--engine", "sail").code == 0
+    assert player.plan()["totals"]["files_by_disposition"]["deferred"] == 1, "its next attempt is not due"
+    assert player.command("apply", "-y", "--engine", "sail", "--reingest", f"things={first}").code == 0
     assert sorted(row["n"] for row in player.rows("raw.things")) == [1, 2, 666]
 
 

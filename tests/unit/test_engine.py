@@ -190,3 +190,19 @@ def test_local_workers_are_given_this_process_s_import_path() -> None:
     paths = starting.local_python_path()["PYTHONPATH"].split(os.pathsep)
     assert Path(paths[0]) == Path(engine.__file__).parents[2]
     assert "" not in paths
+
+
+def test_a_connect_servers_progress_is_taken_as_pyspark_hands_it_over() -> None:
+    from types import SimpleNamespace
+
+    from autoloader.engine.connect import _Stages
+
+    stages = _Stages(4)
+    ours, other = (
+        SimpleNamespace(num_tasks=4, num_completed_tasks=3),
+        SimpleNamespace(num_tasks=1, num_completed_tasks=1),
+    )
+    stages(stages=[ours, other], inflight_tasks=1, operation_id="id", done=False)
+    assert stages.done == 3
+    stages(stages=None, inflight_tasks=0, operation_id=None, done=True)
+    assert stages.done == 3
