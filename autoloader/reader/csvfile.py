@@ -6,7 +6,7 @@ import csv
 import io
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,10 +29,17 @@ PRE_REJECTS: Final = pa.schema(
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """Names of a CSV file's columns, and the physical lines before its first record."""
+    """Names of a CSV file's columns, and where its records begin.
+
+    Attributes:
+        names: In the order of the file.
+        lines: Physical lines before the first record.
+        gone: Lines that the file had before those and that a copy has not; for messages only.
+    """
 
     names: tuple[str, ...]
     lines: int
+    gone: int = field(default=0, compare=False)
 
 
 def read_header(path: Path, dialect: Dialect) -> Header | None:
@@ -73,6 +80,38 @@ def _bad_header(why: str) -> ReadError:
         why=f"{why[:1].upper()}{why[1:]}.",
         fix="Check source.options (delimiter, quote, encoding, header) against the file.",
     )
+
+
+def body(path: Path, header: Header, dialect: Dialect, workdir: Path) -> tuple[Path, Header]:
+    """The file and header as DuckDB can be told of them.
+
+    DuckDB counts the lines that it skips in a way of its own when there are comments, blank lines or line
+    breaks in quotes, and takes comments out of the middle of lines. So of such files a copy of the records
+    alone is made in `workdir`.
+    """
+    if header.lines <= 1 and not dialect.comment and not dialect.skip_rows:
+        return path, header
+    workdir.mkdir(exist_ok=True)
+    target = workdir / f"{path.name}.body"
+    with (
+        path.open("r", encoding="utf-8-sig", newline="") as source,
+        target.open("w", encoding="utf-8", newline="") as sink,
+    ):
+        try:
+            lines = itertools.islice(source, header.lines, None)
+            sink.writelines(_outside_comments(lines, dialect) if dialect.comment else lines)
+        except UnicodeDecodeError:
+            check_utf8(path)
+            raise
+    return target, Header(header.names, 0, header.lines)
+
+
+def _outside_comments(lines: Iterator[str], dialect: Dialect) -> Iterator[str]:
+    quoted = False
+    for line in lines:
+        if quoted or not line.startswith(dialect.comment):
+            quoted ^= bool(dialect.quote) and line.count(dialect.quote) % 2 == 1
+            yield line
 
 
 class _counted:  # noqa: N801 - an iterator, used like a function
@@ -146,10 +185,9 @@ def open_csv(
         f"escape={literal(dialect.escape or dialect.quote)}",
         f"nullstr=[{nulls}]",
         "allow_quoted_nulls=false",
+        "comment=''",
         "strict_mode=true",
     ]
-    if dialect.comment:
-        options.append(f"comment={literal(dialect.comment)}")
     if tolerant:
         options.append("ignore_errors=true")
     if longest_line is not None:
@@ -270,11 +308,11 @@ def without_ragged(path: Path, header: Header, dialect: Dialect, target: Path) -
 
 
 def _records(source: io.TextIOBase, header: Header, dialect: Dialect) -> Iterator[tuple[list[str], str, str]]:
-    lines = _counted(source, dialect.comment)
+    lines = _counted(source, "")
     reader = _csv_reader(lines, dialect)
     while True:
         lines.taken.clear()
-        first = header.lines + lines.count + 1
+        first = header.gone + header.lines + lines.count + 1
         try:
             fields = next(reader)
         except StopIteration:

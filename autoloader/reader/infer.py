@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, get_args
 from autoloader.errors import ReadError
 from autoloader.reader.columnar import avro_as_parquet, open_parquet, orc_as_parquet
 from autoloader.reader.contract import Dialect, Format
-from autoloader.reader.csvfile import Header, open_csv, read_header
+from autoloader.reader.csvfile import Header, body, open_csv, read_header
 from autoloader.reader.duck import connect
 from autoloader.reader.jsonfile import sample_lines
 from autoloader.reader.plain import as_utf8, decompressed, first_bytes, format_of_bytes
@@ -148,6 +148,7 @@ class _Look:
         header = read_header(path, self.dialect)
         if header is None:
             return []
+        path, header = body(path, header, self.dialect, self.workdir / f"body-{path.parent.name}-{path.name}")
         types = self.csv_types(path, header)
         return [Column(n, t) for n, t in zip(header.names, types, strict=True)]
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from autoloader.errors import ReadError
 from autoloader.reader.columnar import avro_as_parquet, open_parquet, orc_as_parquet
 from autoloader.reader.contract import ReadContract, SourceFile
-from autoloader.reader.csvfile import Header, longest_line, open_csv, open_text, read_header, without_ragged
+from autoloader.reader.csvfile import Header, body, longest_line, open_csv, open_text, read_header, without_ragged
 from autoloader.reader.joining import join
 from autoloader.reader.jsonfile import open_json
 from autoloader.reader.plain import as_utf8, check_utf8, decompressed, format_of_bytes, is_plain_utf8
@@ -55,7 +55,7 @@ def prepare(file: SourceFile, contract: ReadContract, workdir: Path) -> Prepared
     """
     form = contract.format
     if form == "csv" and is_plain_utf8(file.path, contract.dialect.encoding):
-        return Prepared(file, file.path, read_header(file.path, contract.dialect))
+        return _with_header(file, file.path, contract, workdir)
     path = decompressed(file.path, workdir)
     if form in _TEXT_FORMATS:
         other = format_of_bytes(path)
@@ -71,13 +71,20 @@ def prepare(file: SourceFile, contract: ReadContract, workdir: Path) -> Prepared
         raise error
     match form:
         case "csv":
-            return Prepared(file, path, read_header(path, contract.dialect))
+            return _with_header(file, path, contract, workdir)
         case "avro":
             return Prepared(file, avro_as_parquet(path, workdir))
         case "orc":
             return Prepared(file, orc_as_parquet(path, workdir))
         case _:
             return Prepared(file, path)
+
+
+def _with_header(file: SourceFile, path: Path, contract: ReadContract, workdir: Path) -> Prepared:
+    header = read_header(path, contract.dialect)
+    if header is None:
+        return Prepared(file, path)
+    return Prepared(file, *body(path, header, contract.dialect, workdir))
 
 
 def open_one(

@@ -476,3 +476,26 @@ def test_the_rows_of_a_group_are_numbered_file_by_file(tmp_path: Path) -> None:
     found = read(tmp_path, contents, AB)
     assert found.column("_src_row") == [0, 1, 2, 0, 1, 2, 3, 4, 0, 0, 1]
     assert [f.rows for f in found.files] == [3, 0, 5, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ('"a\n1",b\n1,x\n2,y\n', Dialect()),
+        ("\n\na,b\n1,x\n\n2,y\n", Dialect()),
+        ('He said "hi\n\na,b\n1,x\n2,y\n', Dialect(skip_rows=2)),
+        ("# one\n# two\na,b\n# three\n1,x\n#four\n2,y\n", Dialect(comment="#")),
+        ("title\n#c\na,b\n1,x\n2,y\n", Dialect(comment="#", skip_rows=1)),
+        ("title\n1,x\n2,y\n", Dialect(header=False, skip_rows=1)),
+    ],
+)
+def test_what_stands_before_the_records_takes_none_of_them_with_it(content: str, told: Dialect, tmp_path: Path) -> None:
+    first, second = ("column0", "column1") if not told.header else ("a\n1" if "\n1" in content[:4] else "a", "b")
+    found = read(tmp_path, content, {first: "int", second: "string"}, dialect=told)
+    assert all_rows(found) == [(1, "x"), (2, "y")]
+    assert found.column("_src_row") == [0, 1]
+
+
+def test_a_comment_sign_inside_a_record_is_text(tmp_path: Path) -> None:
+    found = read(tmp_path, 'a,b\n1,x # y\n2,"p\n# q"\n', AB, dialect=Dialect(comment="#"))
+    assert all_rows(found) == [(1, "x # y"), (2, "p\n# q")]
