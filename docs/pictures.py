@@ -9,6 +9,7 @@ Nothing is drawn by hand: terminals are recordings of commands, pages are render
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import shutil
@@ -54,7 +55,9 @@ def run_notebooks() -> None:
     for path in sorted(NOTEBOOKS.glob("*.ipynb")):
         print(f"running {path.name}", flush=True)
         book = nbformat.read(path, as_version=4)
-        NotebookClient(book, timeout=600, kernel_name="python3", resources={"metadata": {"path": path.parent}}).execute()
+        NotebookClient(
+            book, timeout=600, kernel_name="python3", resources={"metadata": {"path": path.parent}}
+        ).execute()
         for cell in book.cells:
             cell.metadata.pop("execution", None)  # the times at which each cell ran
             for output in cell.get("outputs", ()):
@@ -69,7 +72,8 @@ def _without_places(value: Any) -> Any:
         return {key: _without_places(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_without_places(item) for item in value]
-    return re.sub(rf"{re.escape(tempfile.gettempdir())}/tmp\w+", "/project", value) if isinstance(value, str) else value
+    made = rf"{re.escape(tempfile.gettempdir())}/{tempfile.gettempprefix()}\w+"
+    return re.sub(made, "/project", value) if isinstance(value, str) else value
 
 
 # ------------------------------------------------------------------ images
@@ -81,8 +85,8 @@ def make_images() -> None:
     with scratch_project() as folder:
         terminal(folder, "plan", ["plan"])
         terminal(folder, "preview", ["preview", "airlines", "--rows", "5"])
-        page(folder, "report", said(folder, ["plan", "--format", "html"]), height=980)
-        page(folder, "comment", comment(said(folder, ["plan", "--format", "markdown"])), height=640)
+        page("report", said(folder, ["plan", "--format", "html"]), height=980)
+        page("comment", comment(said(folder, ["plan", "--format", "markdown"])), height=640)
         terminal(folder, "apply", ["apply", "-y"])
     for scheme in SCHEMES:
         shoot(f"notebook-{scheme}", notebook(NOTEBOOKS / "01-first-ingestion.ipynb", scheme), scheme, height=1500)
@@ -120,7 +124,7 @@ def terminal(folder: Path, name: str, words: list[str]) -> None:
         [(72, 79, 88), (255, 123, 114), (63, 185, 80), (210, 153, 34), (88, 166, 255), (188, 140, 255),
          (57, 197, 207), (177, 186, 196)],
     )  # fmt: skip
-    console = Console(record=True, width=COLUMNS, file=open(os.devnull, "w", encoding="utf-8"), force_terminal=True)
+    console = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True)
     console.print(Text.assemble(("$ ", "bold green"), ("autoloader " + " ".join(words), "bold")), no_wrap=True)
     console.print(Text.from_ansi(screen(folder, words)), no_wrap=True, crop=False)
     picture = console.export_svg(title="autoloader " + words[0], theme=theme)
@@ -176,7 +180,7 @@ def settled(text: str) -> str:
     return "\n".join(lines).rstrip()
 
 
-def page(folder: Path, name: str, html: str, *, height: int) -> None:
+def page(name: str, html: str, *, height: int) -> None:
     """A page in both colour schemes."""
     for scheme in SCHEMES:
         shoot(f"{name}-{scheme}", html, scheme, height=height)
@@ -195,7 +199,8 @@ body{{margin:16px;background:var(--page);color:var(--ink);font:14px/1.5 system-u
 border-bottom:1px solid var(--line);border-radius:6px 6px 0 0}}.body{{padding:4px 16px}}
 table{{border-collapse:collapse}}th,td{{border:1px solid var(--line);padding:5px 10px;text-align:left}}
 [style*=right]{{text-align:right}}code{{background:var(--head);padding:.1em .3em;border-radius:4px;font-size:88%}}
-</style><div class="box"><div class="who"><b>github-actions</b> bot commented</div><div class="body">{body}</div></div>"""
+</style><div class="box"><div class="who"><b>github-actions</b> bot commented</div>
+<div class="body">{body}</div></div>"""
 
 
 def notebook(path: Path, scheme: str) -> str:

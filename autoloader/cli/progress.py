@@ -14,6 +14,7 @@ from autoloader.cost import money
 from autoloader.render import bytes_text, count_text, escape_terminal, plural, seconds_text
 
 _EVERY_S = 2.0
+_LABEL = 16
 
 
 class TerminalProgress:
@@ -43,7 +44,7 @@ class TerminalProgress:
             self._bar = _bar()
             self._bar.start()
             self._task = self._bar.add_task(
-                self._label, total=max(1, size_bytes), files=0, all_files=files, done="0 B", usd=""
+                f"{self._label:<{_LABEL}}", total=max(1, size_bytes), told=self._told(0, 0, ""), left=""
             )
         else:
             click.echo(f"{self._label}: loading {plural(files, 'file')}, {bytes_text(size_bytes)}", err=True)
@@ -52,14 +53,15 @@ class TerminalProgress:
         """Show what is done so far."""
         spent = "" if usd is None else money(Decimal(repr(usd)))
         if self._bar is not None:
-            self._bar.update(self._task, completed=size_bytes, files=files, done=bytes_text(int(size_bytes)), usd=spent)
+            left = self._left_s(files, size_bytes)
+            told, ending = self._told(files, size_bytes, spent), f"{seconds_text(left)} left" if left else ""
+            self._bar.update(self._task, completed=size_bytes, told=told, left=ending)
             return
         now = time.monotonic()
         if now - self._said_at < _EVERY_S:
             return
         self._said_at = now
-        share = size_bytes / self._bytes if self._bytes else files / max(1, self._files)
-        left = (now - self._began_at) * (1 - share) / share if share else None
+        left = self._left_s(files, size_bytes)
         eta = f", {seconds_text(left)} left" if left else ""
         paid = f", {spent}" if spent else ""
         click.echo(
@@ -67,6 +69,14 @@ class TerminalProgress:
             f"{bytes_text(int(size_bytes))} of {bytes_text(self._bytes)}{paid}{eta}",
             err=True,
         )
+
+    def _told(self, files: int, size_bytes: float, spent: str) -> str:
+        return f"{files:>7,}/{self._files:,} files  {bytes_text(int(size_bytes)):>9}  {spent}"
+
+    def _left_s(self, files: int, size_bytes: float) -> float | None:
+        """Seconds that the rest would take at the speed so far; None before anything is done."""
+        share = size_bytes / self._bytes if self._bytes else files / max(1, self._files)
+        return (time.monotonic() - self._began_at) * (1 - share) / share if share else None
 
     def end(self) -> None:
         """Leave the finished bar where it is."""
@@ -77,14 +87,13 @@ class TerminalProgress:
 
 def _bar() -> Any:
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     return Progress(
         TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=30),
-        TextColumn("{task.fields[files]:,}/{task.fields[all_files]:,} files  {task.fields[done]}  {task.fields[usd]}"),
+        BarColumn(bar_width=24),
+        TextColumn("{task.fields[told]}", markup=False),
         TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
+        TextColumn("{task.fields[left]}", markup=False),
         console=Console(stderr=True),
     )

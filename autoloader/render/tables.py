@@ -50,11 +50,15 @@ def table_text(
 
 
 def _block(cells: Mapping[str, Sequence[str]], shown: Sequence[str], sizes: Mapping[str, int], color: bool) -> str:
-    right = {column for column in shown if cells[column] and all(_FIGURE.fullmatch(cell) for cell in cells[column])}
+    right = {column for column in shown if _are_figures(cells[column])}
     lines = [paint(line, "1", color) for line in _line([_heading(c) for c in shown], shown, sizes, right)]
     for row in zip(*(cells[column] for column in shown), strict=True):
         lines += _line(row, shown, sizes, right)
     return "\n".join(lines)
+
+
+def _are_figures(cells: Sequence[str]) -> bool:
+    return any(cell != "-" for cell in cells) and all(_FIGURE.fullmatch(cell) for cell in cells)
 
 
 def _blocks(sizes: Mapping[str, int], shown: Sequence[str], width: int) -> list[list[str]]:
