@@ -179,6 +179,31 @@ def test_63_credentials_are_never_in_errors(
     assert "Traceback" not in broken_spec.err
 
 
+def test_63_a_catalogs_password_is_in_no_plan_and_no_error(
+    planning_player: Player, fresh_postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    player = planning_player
+    store = LocalStore(player.folder / "in")
+    store.put("a.csv", "n\n1\n")
+    declare(player, store)
+    url = make_url(fresh_postgres_url).set(drivername="postgresql+psycopg2", password=PASSWORD)
+    monkeypatch.setenv("CATALOG", url.render_as_string(hide_password=False))
+    player.spec("catalog: {uri: \"{{ env('CATALOG') }}\"}", "autoloader.yml")
+    words = (
+        ("init",), ("plan", "--full"), ("plan", "--out", "saved"), ("apply", "-y", "--engine", "sail"), ("plan",),
+        ("doctor",), ("state", "show", "things"), ("verify", "things"),
+    )  # fmt: skip
+    said = [player.run(*each) for each in words]
+    assert [each.code for each in said] == [0] * len(said), [each.err for each in said if each.code]
+    assert leaks(player, said) == []
+    for broken in (url.set(query={}, host="127.0.0.1", port=1), url.set(database="no_such_database")):
+        monkeypatch.setenv("CATALOG", broken.render_as_string(hide_password=False))
+        said = [player.run(*each) for each in (("plan",), ("apply", "-y"), ("doctor",), ("verify", "things"))]
+        assert [each.code for each in said] == [1] * 4, [each.out + each.err for each in said]
+        assert not [each for each in said if "should not" in each.err or "Traceback" in each.err]
+        assert leaks(player, said) == []
+
+
 def leaks_in_output(said: list[Said]) -> list[str]:
     return [each.out + each.err for each in said for s in (PASSWORD, *SECRETS.values()) if s in each.out + each.err]
 
