@@ -122,7 +122,7 @@ class Lake:
         """One sentence on the catalog for `doctor`: opened, and how many namespaces it has."""
         with explained("the Iceberg catalog cannot be reached"):
             spaces = self._catalog.list_namespaces()
-        return f"catalog {self._name} answers, {len(spaces)} namespaces"
+        return f"catalog {self._name} answers, {len(spaces)} namespace{'s' * (len(spaces) != 1)}"
 
     # ------------------------------------------------------------------ DDL
 
@@ -266,9 +266,7 @@ class Lake:
             LakeError: The table moved from `expected_snapshot_id` since the branch was begun.
         """
         with explained(f"the branch {branch} of {name} cannot be swapped in"):
-            found: int | None = self._work.swap(
-                self._catalog, name, branch, expected_snapshot_id, schema_update
-            )
+            found: int | None = self._work.swap(self._catalog, name, branch, expected_snapshot_id, schema_update)
             return found
 
     def remove_branch(self, name: str, branch: str) -> None:

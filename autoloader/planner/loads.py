@@ -119,8 +119,11 @@ def _detail(case: Case, lane: Lane, groups: Sequence[Group], estimated: Estimate
     parts = [part for part in (_counted(case, lane, group) for group in groups if group.is_work) if part]
     gone = [group for group in groups if _leaves(group)]
     if gone:
-        rows = _rows(sum(g.replaced_rows or 0 for g in gone))
-        parts.append(f"{files_text(sum(g.files for g in gone))} gone from storage ({rows} leave the table)")
+        leaving = sum(g.replaced_rows or 0 for g in gone)
+        parts.append(
+            f"{files_text(sum(g.files for g in gone))} gone from storage"
+            f" ({_rows(leaving)} leave{'s' * (leaving == 1)} the table)"
+        )
     sentence = ", ".join(parts)
     oldest = min((g.oldest for g in groups if g.is_work and g.oldest), default=None)
     newest = max((g.newest for g in groups if g.is_work and g.newest), default=None)
@@ -135,7 +138,8 @@ def _detail(case: Case, lane: Lane, groups: Sequence[Group], estimated: Estimate
 def _counted(case: Case, lane: Lane, group: Group) -> str:
     text = _NOUNS[Disposition(group.disposition)].format(files_text(group.files))
     if group.replaced_files:
-        rows = "their old rows leave" if group.replaced_rows is None else f"{_rows(group.replaced_rows)} leave"
+        number = group.replaced_rows
+        rows = "their old rows leave" if number is None else f"{_rows(number)} leave{'s' * (number == 1)}"
         text += f" ({rows})"
     if group.disposition == Disposition.LATE and case.files is not None:
         dates, number = impacts.dates_touched(impacts.rows_where(case.files, lane, [group.disposition]))

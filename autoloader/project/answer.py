@@ -64,6 +64,11 @@ def rows_of(table: pa.Table) -> list[dict[str, Any]]:
     return list(table.to_pylist())
 
 
+def sentence(text: str) -> str:
+    """An error of several lines as one, to stand in a line with others."""
+    return " ".join(text.splitlines())
+
+
 def moment(at: datetime | None) -> str | None:
     """An instant as ISO 8601 in UTC with seconds, None as None."""
     return None if at is None else at.isoformat(timespec="seconds").replace("+00:00", "Z")

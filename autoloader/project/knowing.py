@@ -11,7 +11,7 @@ from autoloader.cost import money
 from autoloader.errors import AutoloaderError, SettingsError
 from autoloader.inventory import WORK, Disposition, Lane
 from autoloader.matching import compile_glob, matches
-from autoloader.project.answer import Answer, moment, rows_of
+from autoloader.project.answer import Answer, moment, rows_of, sentence
 from autoloader.render import bytes_text, plural, seconds_text
 from autoloader.schedule import next_due
 from autoloader.sources import canonical
@@ -106,7 +106,7 @@ def show(project: Project, run_id: str) -> Answer:
         f"Run {run.run_id} of {run.ingestion} ({run.lane}): {run.state}, {plural(run.files, 'file')},"
         f" {plural(run.rows, 'row')}, {bytes_text(run.size_bytes)}"
     )
-    closing = [f"Not loaded: {row['file_path']}: {row['error'] or row['state']}" for row in data["problems"]]
+    closing = [f"Not loaded: {row['file_path']}: {sentence(row['error'] or row['state'])}" for row in data["problems"]]
     if run.rejected_rows:
         closing.append(f"{plural(run.rejected_rows, 'row')} rejected; they are in the quarantine table.")
     columns = ["batch_id", "state", "files", "rows", "rejected_rows", "snapshot_id"]
@@ -149,7 +149,7 @@ def files(project: Project, name: str, state: str | None, match: str | None) -> 
         {**row, "size": bytes_text(row["file_size"] or 0), "path": row["file_path"].removeprefix(root)} for row in data
     ]
     columns = ["state", "size", "rows", "rejected_rows", "path"]
-    closing = [f"{row['file_path']}: {row['error']}" for row in data if row["error"]][:20]
+    closing = [f"{row['file_path']}: {sentence(row['error'])}" for row in data if row["error"]][:20]
     title = f"{plural(len(data), 'file')}, below {root}" if root else plural(len(data), "file")
     title = title if data else "No such file is remembered."
     return Answer({"files": data}, shown, columns, title, closing, header=table.column_names)
