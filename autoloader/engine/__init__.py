@@ -62,11 +62,11 @@ def start(
         case "auto":
             return _auto(settings, cores, merged)
         case "local":
-            return _local(cores, merged)
+            return _local(cores, merged, settings.master)
         case "cluster":
             return _cluster(settings, merged)
         case "connect":
-            return _connect(settings)
+            return _connect(settings, merged)
         case "sail":
             return _sail(cores)
         case _:
@@ -127,15 +127,15 @@ def _auto(settings: SparkSettings, cores: int | None, conf: Mapping[str, str]) -
     if engine := _active():
         return engine
     if settings.remote:
-        return _connect(settings)
+        return _connect(settings, conf)
     if settings.master and not settings.master.startswith("local"):
         return _cluster(settings, conf)
     if starting.has_spark() and find_java():
-        return _local(cores, conf)
+        return _local(cores, conf, settings.master)
     if starting.has_sail():
         missing = "no usable Java 17+ was found" if starting.has_spark() else "Spark is not installed"
         return _sail(cores, notes=(f"Sail runs the tasks, because {missing}.",))
-    return _local(cores, conf)  # raises, naming the ways out
+    return _local(cores, conf, None)  # raises, naming the ways out
 
 
 def _active() -> Engine | None:
@@ -171,10 +171,12 @@ def _classic_of(context: Any) -> Engine:
     return engine
 
 
-def _local(cores: int | None, conf: Mapping[str, str]) -> Engine:
+def _local(cores: int | None, conf: Mapping[str, str], said: str | None) -> Engine:
     if context := _active_context():  # one process, one SparkContext
         return _classic_of(context)
     master = f"local[{cores or starting.cores_here()}]"
+    if said and said.startswith("local") and not cores:
+        master = said
     context, jvm = starting.spark_context(master, conf, environment=starting.local_python_path())
     return ClassicEngine("local", context, jvm)
 
@@ -193,13 +195,13 @@ def _cluster(settings: SparkSettings, conf: Mapping[str, str]) -> Engine:
     return engine
 
 
-def _connect(settings: SparkSettings) -> Engine:
+def _connect(settings: SparkSettings, conf: Mapping[str, str]) -> Engine:
     if not settings.remote:
         raise SettingsError(
             "The engine 'connect' needs the address of a Spark Connect server.",
             fix="Add it to the settings:\n    spark: {engine: connect, remote: 'sc://host:15002'}",
         )
-    engine = ConnectEngine("connect", starting.connect_session(settings.remote))
+    engine = ConnectEngine("connect", starting.connect_session(settings.remote, conf))
     engine.ship()
     return engine
 

@@ -155,6 +155,8 @@ class ClassicEngine(Engine):
             self._running.add(group)
         try:
             return classic.run(self.context, group, task, packed, tell)
+        except Exception as error:  # its text is the JVM's to give: asked for while there is one
+            raise explain(error) from None
         finally:
             with self._changed:
                 self._running.discard(group)

@@ -51,7 +51,10 @@ def explain(error: BaseException, *, doing: str = "The Spark job failed") -> Eng
     """The error of an engine as ours, with the root Python error's own line where there is one."""
     if isinstance(error, EngineError):
         return error
-    text = str(error)
+    try:
+        text = str(error)
+    except Exception:  # Py4J asks the JVM, which may be gone
+        text = "SparkContext was shut down"
     if MARK in text:
         text = text.split(MARK)[1]
         if not text.startswith("ModuleNotFoundError"):

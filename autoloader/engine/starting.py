@@ -91,7 +91,7 @@ def spark_context(
             settings = SparkConf(loadDefaults=False, _jvm=gateway.jvm)
             settings.setAll(list({"spark.app.name": "autoloader", **merged}.items()))
             context = SparkContext(gateway=gateway, conf=settings, environment=dict(environment or {}))
-        context.pythonExec = conf.get("spark.pyspark.python", sys.executable)
+        context.pythonExec = _workers_python(master, conf)
         quiet = context._accumulatorServer
         quiet.handle_error = lambda *_: None  # type: ignore[method-assign]  # a traceback at hang-up
         return context, jvm
@@ -128,8 +128,13 @@ def local_python_path() -> dict[str, str]:
     return {"PYTHONPATH": os.pathsep.join(dict.fromkeys([own, *(p or str(Path.cwd()) for p in sys.path)]))}
 
 
-def connect_session(remote: str) -> SparkSession:
+def connect_session(remote: str, conf: Mapping[str, str] | None = None) -> SparkSession:
     """A session of our own on a Connect server.
+
+    Args:
+        remote: `sc://host:port`, with its parameters.
+        conf: Of it, `spark.sql.…` is set for the session and `spark.archives` is uploaded; the rest is
+            the server's own business.
 
     Raises:
         EngineError: If nobody answers there or the client is not installed whole.
@@ -145,6 +150,11 @@ def connect_session(remote: str) -> SparkSession:
     _knock_at_server(remote)
     try:
         session = SparkSession.builder.remote(remote).create()
+        for key, value in (conf or {}).items():
+            if key.startswith("spark.sql."):
+                session.conf.set(key, value)
+            elif key == "spark.archives":
+                session.addArtifacts(*value.split(","), archive=True)
         session.range(1).count()
     except Exception as error:
         raise explain(error, doing=f"The Spark Connect server {_without_token(remote)} cannot be used") from None
@@ -172,6 +182,14 @@ def sail_server() -> tuple[SparkSession, Any]:
     except BaseException:
         server.stop()
         raise
+
+
+def _workers_python(master: str, conf: Mapping[str, str]) -> str:
+    """Ours, unless said otherwise: Spark's own choice is the system's `python3`, with none of our packages."""
+    said = conf.get("spark.pyspark.python") or conf.get("spark.executorEnv.PYSPARK_PYTHON")
+    if not said and not master.startswith("local"):
+        said = os.environ.get("PYSPARK_PYTHON")
+    return said or sys.executable
 
 
 def _defaults(master: str) -> dict[str, str]:

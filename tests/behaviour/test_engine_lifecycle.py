@@ -166,6 +166,40 @@ def test_a_start_that_is_not_wanted_any_more_leaves_nothing(tmp_path: Path) -> N
     assert left_over(tmp_path) == []
 
 
+def test_stopping_in_the_middle_of_long_tasks_leaves_nothing(tmp_path: Path) -> None:
+    done = play(
+        """
+        import threading, time
+
+        def sleep(batches):
+            import time
+            time.sleep(100)
+            yield from batches
+
+        started = engine.start("local", SparkSettings())
+        run(started)
+        failed = []
+        def work():
+            try:
+                started.map(pa.table({"task": [0, 1]}), sleep, pa.schema([("task", pa.int64())]))
+            except EngineError as error:
+                failed.append(error)
+        thread = threading.Thread(target=work)
+        thread.start()
+        time.sleep(2)
+        started.stop()
+        thread.join(10)
+        print(len(failed), thread.is_alive())
+        """,
+        TMPDIR=str(tmp_path),
+    )
+    assert (done.stdout, done.stderr) == ("1 False\n", "")
+    deadline = time.monotonic() + 10
+    while left_over(tmp_path):
+        assert time.monotonic() < deadline, left_over(tmp_path)
+        time.sleep(0.2)
+
+
 def test_without_java_auto_takes_sail_and_says_so(tmp_path: Path) -> None:
     done = play(
         """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import zipfile
 from pathlib import Path
 
@@ -184,6 +185,23 @@ def test_the_shipped_zip_is_the_package_and_the_same_every_time(tmp_path: Path) 
     names = zipfile.ZipFile(first).namelist()
     assert {"autoloader/__init__.py", "autoloader/loader/__init__.py"} <= set(names)
     assert all(name.endswith(".py") for name in names)
+
+
+@pytest.mark.parametrize(
+    ("master", "conf", "environ", "python"),
+    [
+        ("local[2]", {}, "python3", sys.executable),
+        ("local[2]", {"spark.pyspark.python": "/x/python"}, "python3", "/x/python"),
+        ("spark://host:7077", {}, "", sys.executable),
+        ("spark://host:7077", {}, "./env/bin/python", "./env/bin/python"),
+        ("spark://host:7077", {"spark.executorEnv.PYSPARK_PYTHON": "./a"}, "./b", "./a"),
+    ],
+)
+def test_workers_run_our_python_unless_another_is_named(
+    master: str, conf: dict[str, str], environ: str, python: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYSPARK_PYTHON", environ)
+    assert starting._workers_python(master, conf) == python
 
 
 def test_local_workers_are_given_this_process_s_import_path() -> None:
