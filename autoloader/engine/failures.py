@@ -46,6 +46,8 @@ _KNOWN: Final = (
 )
 _TRACEBACK_END: Final = re.compile(r"^\s*((?:[\w]+\.)*\w*(?:Error|Exception|Exit|Interrupt)\b.*)$", re.MULTILINE)
 
+_JAVA_CLASS: Final = re.compile(r"^(?:: )?(?:[a-z]\w*\.)+[A-Z]\w*: ")
+
 
 def explain(error: BaseException, *, doing: str = "The Spark job failed") -> EngineError:
     """The error of an engine as ours, with the root Python error's own line where there is one."""
@@ -72,6 +74,8 @@ def last_line(text: str) -> str:
     python = re.split(r"\n\s*at [\w.$]+\(|\n\tat ", python)[0]
     if found := _TRACEBACK_END.findall(python):
         return str(found[-1]).strip()
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    plain = [line for line in lines if not line.startswith(("at ", "...", ":", "Py4J", "Traceback"))]
+    lines = [_JAVA_CLASS.sub("", line.strip()) for line in text.splitlines() if line.strip()]
+    plain = [
+        line for line in lines if not line.startswith(("at ", "...", "An error occurred while calling", "Traceback"))
+    ]
     return (plain or lines or [""])[0]

@@ -135,6 +135,17 @@ class TestFailures:
         )
         assert str(explain(Exception(text))) == "The Spark job failed: OSError: [Errno 28] No space left on device"
 
+    def test_without_python_the_first_line_that_says_something_is_taken(self) -> None:
+        text = (
+            "An error occurred while calling z:org.apache.spark.api.python.PythonRDD.collectAndServe.\n"
+            ": org.apache.spark.SparkException: [SPARK_JOB_CANCELLED] Job 0 cancelled. SQLSTATE: XXKDA\n"
+            "\tat org.apache.spark.X(X.scala:1)\n"
+        )
+        assert (
+            str(explain(Exception(text)))
+            == "The Spark job failed: [SPARK_JOB_CANCELLED] Job 0 cancelled. SQLSTATE: XXKDA"
+        )
+
     @pytest.mark.parametrize(
         ("text", "what"),
         [
