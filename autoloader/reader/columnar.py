@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
 _BATCH: Final = 16_384
 
 
-def open_parquet(con: duckdb.DuckDBPyConnection, path: Path) -> Raw:
-    """One Parquet file.
+def parquet_schema(path: Path) -> str:
+    """The physical and logical schema of a Parquet file as text; files of the same text are read together.
 
     Raises:
         ReadError: The file is empty, cut, encrypted or no Parquet; or two columns have the same name.
@@ -27,25 +28,42 @@ def open_parquet(con: duckdb.DuckDBPyConnection, path: Path) -> Raw:
 
     _check_magic(path)
     try:
-        names = pq.read_schema(path).names
-    except (pa.ArrowInvalid, OSError) as error:
+        with pq.ParquetFile(path) as file:
+            names, text = file.schema_arrow.names, str(file.schema)
+    except (pa.ArrowException, OSError) as error:
         raise ReadError("The Parquet footer cannot be read.", why=str(error)) from error
     check_names(names)
-    scan = f"read_parquet({literal(str(path))}, hive_partitioning=false, filename=false)"
+    return text.partition("\n")[2]  # the first line is an address
+
+
+def open_parquet(con: duckdb.DuckDBPyConnection, paths: Sequence[Path]) -> Raw:
+    """Parquet files of one schema; `__file` is the index in `paths`."""
+    import pyarrow.parquet as pq
+
+    names = pq.read_schema(paths[0]).names
+    listed = ", ".join(literal(str(p)) for p in paths)
+    scan = f"read_parquet([{listed}], hive_partitioning=false, filename=false)"
+    taken = {n.casefold() for n in names}
     row = "row_number() OVER () - 1"
-    if not any(n.casefold() == "file_row_number" for n in names):
+    if "file_row_number" not in taken:
         scan = scan[:-1] + ", file_row_number=true)"
         row = "file_row_number"
+    file = "0" if len(paths) == 1 else "file_index"
     found = con.execute(f"SELECT * FROM {scan} LIMIT 0").description or []
     kinds = [d[1] for d in found][: len(names)]
-    aliased = ", ".join(f"{name(n)} AS c{i}" for i, n in enumerate(names))
-    aliased += ", " if aliased else ""
+    columns = [f"{name(n)} AS c{i}" for i, n in enumerate(names)]
+    columns += [f"{row} AS __row", f"CAST({file} AS INTEGER) AS __file"]
     return Raw(
-        relation=f"SELECT {aliased}{row} AS __row, CAST(0 AS INTEGER) AS __file FROM {scan}",
+        relation=f"SELECT {', '.join(columns)} FROM {scan}",
         columns=tuple(
             RawColumn(n, f"c{i}", "typed", from_duck(k), k) for i, (n, k) in enumerate(zip(names, kinds, strict=True))
         ),
     )
+
+
+def reads_together(schema: str) -> bool:
+    """Whether files of a schema can be told apart when they are read together."""
+    return not any(f" {word}" in schema.lower() for word in ("file_row_number", "file_index"))
 
 
 def _check_magic(path: Path) -> None:

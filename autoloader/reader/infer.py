@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, get_args
 
 from autoloader.errors import ReadError
-from autoloader.reader.columnar import avro_as_parquet, open_parquet, orc_as_parquet
+from autoloader.reader.columnar import avro_as_parquet, open_parquet, orc_as_parquet, parquet_schema
 from autoloader.reader.contract import Dialect, Format
 from autoloader.reader.csvfile import Header, body, open_csv, read_header
 from autoloader.reader.duck import connect
@@ -138,7 +138,7 @@ class _Look:
                     path = avro_as_parquet(path, folder)
                 case "orc":
                     path = orc_as_parquet(path, folder)
-            return [Column(c.name, _typed(c.type, c.duck)) for c in open_parquet(self.con, path).columns]
+            return [Column(c.name, _typed(c.type, c.duck)) for c in open_parquet(self.con, [checked(path)]).columns]
         except duckdb.Error as error:
             raise ReadError("The file cannot be read.", why=str(error).partition("\n\n")[0][:600]) from error
 
@@ -156,6 +156,12 @@ class _Look:
         dialect = self.dialect or Dialect()
         raw = open_csv([path], header, dialect, tolerant=True)
         return of_texts(self.con, raw, self.sample_rows)
+
+
+def checked(path: Path) -> Path:
+    """A path whose Parquet footer can be read, by `parquet_schema`."""
+    parquet_schema(path)
+    return path
 
 
 def format_by_bytes(path: Path) -> Format:

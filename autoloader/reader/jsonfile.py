@@ -6,16 +6,18 @@ is broken. So a key that only the last record has is seen.
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from autoloader.errors import ReadError
 from autoloader.reader.csvfile import numbered, open_lines
 from autoloader.reader.duck import first_row, literal
-from autoloader.reader.plain import first_bytes
+from autoloader.reader.plain import check_utf8, first_bytes
 from autoloader.reader.raw import Raw, RawColumn, RowRule
 from autoloader.schema import Column, Decimal, ListOf, Primitive, Struct, TableSchema, Type, union
 
@@ -40,15 +42,27 @@ _LONG: Final = "[0-9][0-9.]{15,}"
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What one look over all records has found."""
+    """What one look over all records of a file has found.
 
-    records: int
-    broken: int
-    strangers: int
-    doubles: int
-    long_numbers: bool
-    last_is_broken: bool
-    structure: dict[str, Any]
+    Attributes:
+        records: Records, blank lines left out.
+        broken: Those that are no JSON.
+        strangers: Those that are JSON, but no object.
+        doubles: Those that have a key twice.
+        long_numbers: Whether a number may have more digits than a double holds.
+        first_is_broken: Whether the first record is.
+        last_is_broken: Whether the last one is.
+        structure: The keys of all objects and what they hold.
+    """
+
+    records: int = 0
+    broken: int = 0
+    strangers: int = 0
+    doubles: int = 0
+    long_numbers: bool = False
+    first_is_broken: bool = False
+    last_is_broken: bool = False
+    structure: dict[str, Any] = field(default_factory=dict)
 
 
 def open_json(
@@ -67,14 +81,14 @@ def open_json(
     """
     relation = _records(con, [path], longest_line)
     if relation is None:
-        return Raw(f"SELECT {'NULL'} AS line, 0 AS __row, 0 AS __file WHERE false", ())
-    look = _look(con, relation)
-    if look.last_is_broken and not _ends_with_newline(path):
+        return Raw("SELECT NULL AS line, 0 AS __row, 0 AS __file WHERE false", ())
+    look = looks(con, relation).get(0, Look())
+    if look.last_is_broken and not ends_with_newline(path):
         raise ReadError(
             f"The file ends in the middle of record {look.records}.",
             fix="Upload the whole file again; no row of it has been loaded.",
         )
-    return _raw(relation, look, schema)
+    return looked_at(relation, look, schema)
 
 
 def sample_lines(con: duckdb.DuckDBPyConnection, path: Path, rows: int) -> list[str]:
@@ -89,8 +103,37 @@ def sample_lines(con: duckdb.DuckDBPyConnection, path: Path, rows: int) -> list[
     return [r[0] for r in con.execute(f"SELECT line FROM ({relation}) LIMIT {rows}").fetchall()]
 
 
+def begins_with_object(path: Path) -> bool:
+    """Whether a plain file begins with `{`: it holds records line by line, or objects that span lines."""
+    return _head(path)[:1] == b"{"
+
+
+def _head(path: Path) -> bytes:
+    return first_bytes(path, 4096).removeprefix(b"\xef\xbb\xbf").lstrip()
+
+
+def lines_of(path: Path) -> list[str] | None:
+    """The lines of a small file of records, blank ones left out; None: it must be read in another way.
+
+    Raises:
+        ReadError: It is not UTF-8.
+    """
+    content = path.read_bytes()
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        check_utf8(path)
+        raise ReadError("The file is not UTF-8.", why=str(error)) from error
+    lines = text.split("\n")
+    if "\r" in text:
+        lines = [line.removesuffix("\r") for line in lines]
+        if any("\r" in line for line in lines):
+            return None
+    return [line for line in lines if line.strip()]
+
+
 def _records(con: duckdb.DuckDBPyConnection, paths: Sequence[Path], longest_line: int | None) -> str | None:
-    head = first_bytes(paths[0], 4096).removeprefix(b"\xef\xbb\xbf").lstrip()
+    head = _head(paths[0])
     if not head:
         return None
     if head[:1] == b"[":
@@ -126,7 +169,8 @@ def _is_readable(con: duckdb.DuckDBPyConnection, relation: str) -> bool:
     return True
 
 
-def _ends_with_newline(path: Path) -> bool:
+def ends_with_newline(path: Path) -> bool:
+    """Whether the last line of a file is whole; an empty file counts as whole."""
     with path.open("rb") as file:
         file.seek(0, 2)
         size = file.tell()
@@ -134,30 +178,37 @@ def _ends_with_newline(path: Path) -> bool:
         return file.read(1) in (b"\n", b"\r", b"")
 
 
-def _look(con: duckdb.DuckDBPyConnection, relation: str) -> Look:
+def looks(con: duckdb.DuckDBPyConnection, relation: str) -> dict[int, Look]:
+    """One look over all records of a relation of `line`, `__row` and `__file`; by file."""
     keys = "json_keys(good)"
     found = con.execute(
-        "SELECT structure, count(*), count(*) FILTER (good IS NULL),"
+        "SELECT __file, structure, count(*), count(*) FILTER (good IS NULL),"
         " count(*) FILTER (json_type(good) <> 'OBJECT'),"
         f" count(*) FILTER (len({keys}) <> len(list_distinct(list_transform({keys}, lambda k: lower(k))))),"
-        f" bool_or(regexp_matches(line, '{_LONG}')), max(__row), max(__row) FILTER (good IS NULL)"
+        f" bool_or(regexp_matches(line, '{_LONG}')), max(__row),"
+        " min(__row) FILTER (good IS NULL), max(__row) FILTER (good IS NULL)"
         " FROM (SELECT *, CAST(json_structure(good) AS VARCHAR) AS structure FROM"
         f" (SELECT *, CASE WHEN json_valid(line) THEN line END AS good FROM ({relation})))"
-        " GROUP BY structure ORDER BY min(__row)"
+        " GROUP BY __file, structure ORDER BY __file, min(__row)"
     ).fetchall()
+    return {file: _look([row[1:] for row in rows]) for file, rows in itertools.groupby(found, itemgetter(0))}
+
+
+def _look(found: list[Any]) -> Look:
     structure: Any = {}
     for row in found:
         inner = json.loads(row[0]) if row[0] is not None else None
         if isinstance(inner, dict):
             structure = merge_structures(structure, inner)
-    last = max((row[6] for row in found), default=-1)
+    last = max(row[6] for row in found)
     return Look(
         records=sum(row[1] for row in found),
         broken=sum(row[2] for row in found),
         strangers=sum(row[3] for row in found),
         doubles=sum(row[4] for row in found),
         long_numbers=any(row[5] for row in found),
-        last_is_broken=last >= 0 and any(row[7] == last for row in found),
+        first_is_broken=any(row[7] == 0 for row in found),
+        last_is_broken=any(row[8] == last for row in found),
         structure=structure,
     )
 
@@ -258,7 +309,8 @@ def spellings(structure: dict[str, Any]) -> dict[str, list[str]]:
     return grouped
 
 
-def _raw(relation: str, look: Look, schema: TableSchema) -> Raw:
+def looked_at(relation: str, look: Look, schema: TableSchema) -> Raw:
+    """The raw relation of records of which `look` says what they hold."""
     exact = _must_be_exact(look, schema)
     good = "line"
     if look.broken or look.strangers:

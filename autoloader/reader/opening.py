@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from autoloader.errors import ReadError
-from autoloader.reader.columnar import avro_as_parquet, open_parquet, orc_as_parquet
+from autoloader.reader.columnar import avro_as_parquet, open_parquet, orc_as_parquet, parquet_schema, reads_together
 from autoloader.reader.contract import ReadContract, SourceFile
 from autoloader.reader.csvfile import Header, body, longest_line, open_csv, open_text, read_header, without_ragged
 from autoloader.reader.joining import join
-from autoloader.reader.jsonfile import open_json
+from autoloader.reader.jsonfile import begins_with_object, open_json
 from autoloader.reader.plain import as_utf8, check_utf8, decompressed, format_of_bytes, is_plain_utf8
 from autoloader.reader.raw import Raw
 
@@ -40,11 +40,13 @@ class Prepared:
         file: Who it is.
         path: Its plain bytes.
         header: Of a CSV file; None there: it has no record.
+        alike: Files of equal ones can be read together; None: it must be read alone.
     """
 
     file: SourceFile
     path: Path
     header: Header | None = None
+    alike: Hashable = None
 
 
 def prepare(file: SourceFile, contract: ReadContract, workdir: Path) -> Prepared:
@@ -73,18 +75,23 @@ def prepare(file: SourceFile, contract: ReadContract, workdir: Path) -> Prepared
         case "csv":
             return _with_header(file, path, contract, workdir)
         case "avro":
-            return Prepared(file, avro_as_parquet(path, workdir))
+            path = avro_as_parquet(path, workdir)
         case "orc":
-            return Prepared(file, orc_as_parquet(path, workdir))
-        case _:
-            return Prepared(file, path)
+            path = orc_as_parquet(path, workdir)
+        case "json":
+            return Prepared(file, path, alike="lines" if begins_with_object(path) else None)
+        case "text":
+            return Prepared(file, path, alike="text")
+    schema = parquet_schema(path)
+    return Prepared(file, path, alike=schema if reads_together(schema) else None)
 
 
 def _with_header(file: SourceFile, path: Path, contract: ReadContract, workdir: Path) -> Prepared:
     header = read_header(path, contract.dialect)
     if header is None:
         return Prepared(file, path)
-    return Prepared(file, *body(path, header, contract.dialect, workdir))
+    path, header = body(path, header, contract.dialect, workdir)
+    return Prepared(file, path, header, header)
 
 
 def open_one(
@@ -106,7 +113,7 @@ def open_one(
         case "text":
             return open_text([path], longest_line=longest)
         case _:
-            return open_parquet(con, path)
+            return open_parquet(con, [path])
 
 
 def _open_csv(
@@ -126,12 +133,18 @@ def _open_csv(
     return Raw(raw.relation, raw.columns, rejects=rejects)
 
 
-def open_many(prepared: Sequence[Prepared], contract: ReadContract, workdir: Path) -> Raw:
-    """The raw relation of several CSV files of one header; `__file` is the index in `prepared`."""
+def open_many(
+    con: duckdb.DuckDBPyConnection, prepared: Sequence[Prepared], contract: ReadContract, workdir: Path
+) -> Raw:
+    """The raw relation of several files that are alike; `__file` is the index in `prepared`. Not of JSON."""
     header = prepared[0].header
+    paths = [p.path for p in prepared]
+    if contract.format == "text":
+        return open_text(paths)
+    if contract.format != "csv":
+        return open_parquet(con, paths)
     if header is None:
         raise ValueError("files without records are not opened together")
-    paths = [p.path for p in prepared]
     joined = join(paths, header.lines, len(header.names), contract.dialect, workdir)
     if joined is not None:
         return open_csv([joined.path], Header(header.names, 0), contract.dialect, mark=joined.mark)

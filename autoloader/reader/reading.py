@@ -17,6 +17,7 @@ from autoloader.reader.cells import text_cell
 from autoloader.reader.contract import ReadContract, SourceFile
 from autoloader.reader.csvfile import is_plainly_quoted
 from autoloader.reader.duck import first_row, literal
+from autoloader.reader.jsonlines import JsonRecords
 from autoloader.reader.opening import Prepared, attempt, open_many, prepare
 from autoloader.reader.plain import compression
 from autoloader.reader.raw import Raw, fingerprint
@@ -209,35 +210,61 @@ class Reading:
 
     def _staged(self, function: Callable[[str], T]) -> Done[T]:
         for bunch in self._bunches():
-            if len(bunch) > 1 and self._together(bunch):
-                continue
-            for index in bunch:
+            left: Sequence[int] = bunch
+            if len(bunch) > 1:
+                left = self._json_together(bunch) if self._contract.format == "json" else self._together(bunch)
+            for index in left:
                 self._alone(index)
         return self._finish(function)
 
     def _bunches(self) -> list[list[int]]:
-        """Positions of files that one statement can read: CSV files of one header together, others alone."""
+        """Positions of files that are alike together, others alone."""
         bunches: dict[object, list[int]] = {}
         for index, state in enumerate(self._states):
             if state.prepared is None:
                 continue
-            header = state.prepared.header
-            alone = header is None or not is_plainly_quoted(state.prepared.path, self._contract.dialect)
-            bunches.setdefault(index if alone else header, []).append(index)
+            alike = state.prepared.alike
+            if state.prepared.header is not None and not is_plainly_quoted(state.prepared.path, self._contract.dialect):
+                alike = None
+            bunches.setdefault(index if alike is None else ("alike", alike), []).append(index)
         return list(bunches.values())
 
-    def _together(self, bunch: Sequence[int]) -> bool:
-        """Whether all files of a bunch could be parsed in one statement."""
+    def _together(self, bunch: Sequence[int]) -> Sequence[int]:
+        """Read the files of a bunch in one statement; those that are left to be read alone: all or none."""
         import duckdb
 
         prepared = [p for i in bunch if (p := self._states[i].prepared) is not None]
         try:
-            made = self._stage.add_many(open_many(prepared, self._contract, self._workdir), bunch)
+            raw = open_many(self._con, prepared, self._contract, self._workdir)
+            again = self._contract.format in ("csv", "text")
+            made = self._stage.add_many(raw, bunch) if again else self._stage.add(raw, bunch)
         except (duckdb.Error, ReadError):
-            return False
+            return bunch
         for index in bunch:
             self._states[index].made = made
-        return True
+        return ()
+
+    def _json_together(self, bunch: Sequence[int]) -> Sequence[int]:
+        """Read files of JSON lines, all of one structure in one statement; those that are left."""
+        import duckdb
+
+        records = JsonRecords(self._con)
+        try:
+            for index in bunch:
+                prepared = self._states[index].prepared
+                if prepared is not None:
+                    records.take(index, prepared.path)
+            for raw, indexes in records.alike(self._contract.schema):
+                try:
+                    made = self._stage.add(raw, indexes)
+                except (duckdb.Error, ReadError):
+                    records.left.extend(indexes)
+                    continue
+                for index in indexes:
+                    self._states[index].made = made
+        finally:
+            records.drop()
+        return sorted(records.left)
 
     def _alone(self, index: int) -> None:
         state = self._states[index]
@@ -334,7 +361,9 @@ class Reading:
         for state in self._states:
             if state.error is None and state.early is not None and state.early.num_rows:
                 tables.append(_early_rejects(state.file, state.early))
-        return pa.concat_tables(tables)
+        if len(tables) == 1:
+            return tables[0]
+        return pa.concat_tables(tables).sort_by([("src_file_id", "ascending"), ("row", "ascending")])
 
 
 def _early_rejects(file: SourceFile, early: pa.Table) -> pa.Table:

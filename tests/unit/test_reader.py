@@ -6,6 +6,7 @@ import csv
 import datetime as dt
 import io
 import json
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -187,11 +188,74 @@ def test_random_tables_come_back_equal_from_every_format(rows: list[dict[str, An
         assert got == rows, form
 
 
-def test_preview_and_load_see_the_same_rows_whatever_the_group(tmp_path: Path) -> None:
-    contents = [f"a,b\n{i},x\nbad,y\n" for i in range(5)]
-    files = [source_file(tmp_path, c) for c in contents]
-    told = contract({"a": "int", "b": "string"}, max_bad_rows=1)
+def _parquets() -> list[Any]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    def write(**columns: Any) -> Any:
+        return lambda path: pq.write_table(pa.table(columns), path)
+
+    return [
+        write(a=[1, 2], b=["x", "y"]),
+        write(a=[3, None], b=["x", "y"]),
+        write(a=[3, 2**40], b=["x", "y"]),
+        write(B=["z"], A=[5]),
+        write(a=["7", "x"], b=["x", "y"]),
+        write(a=[1], file_row_number=[9]),
+        write(a=[2], file_row_number=[9]),
+        b"",
+        b"PAR1 and no more PAR1",
+    ]
+
+
+ASSORTED: dict[str, list[Any]] = {
+    "csv": [
+        "a,b\n1,x\n2,y\n",
+        "b,a\nx,1\n",
+        "a,b\n3,x\nbad,y\n",
+        "a,b,c\n3,x,new\n",
+        "a,b\n4\n5,y\n",
+        'a,b\n6,"open\n',
+        'a,b\n7,"x""y"\n8,z',
+        "a,b\r\n9,x\r\n",
+        "",
+        "a,b\n",
+        b"a,b\n1,\xe9\n",
+        'a,b\n10,5" pipe\n11,"y"\n',
+    ],
+    "json": [
+        '{"a":1,"b":"x"}\n{"a":2,"b":"y"}\n',
+        '{"a":3,"b":"x"}\r\n\r\n{"a":4,"b":null}',
+        '{"B":1.10,"A":5}\n',
+        '{"a":6,"b":{"c":1.50}}\n{"a":"bad"}\n',
+        '{"a":7}\nbroken\n{"a":8}\n',
+        '{"a":9}\n{"a":',
+        '{"a":\n10}\n',
+        '[{"a":11},{"a":12}]',
+        '{"a":13,"new":[1,{"x":null}]}\n5\n{"a":14,"A":15}\n',
+        b'\xef\xbb\xbf{"a":16}\n',
+        b'{"b":"\xe9"}\n',
+        "",
+        "no json",
+        "{",
+    ],
+    "text": ["a\n\nb", "", "\n", "c\r\nd\r\n", b"\xe9\n", 'one,two "x\n'],
+    "parquet": _parquets(),
+}
+
+
+@pytest.mark.parametrize("form", sorted(ASSORTED))
+@pytest.mark.parametrize(
+    "on_bad_row", ["quarantine", *(pytest.param(p, marks=pytest.mark.slow) for p in ("rescue", "fail"))]
+)
+def test_files_read_together_give_what_each_gives_alone(form: str, on_bad_row: str, tmp_path: Path) -> None:
+    files = [source_file(tmp_path, c) for c in ASSORTED[form] * 2]
+    columns = {"value": "string"} if form == "text" else {"a": "int", "b": "string"}
+    told = contract(columns, form, max_bad_rows=1, on_bad_row=on_bad_row)
     together = read_files(tmp_path, files, told)
     alone = [read_files(tmp_path, [f], told) for f in files]
+    for got, (one,) in zip(together.files, (each.files for each in alone), strict=True):
+        assert str(got.error) == str(one.error)
+        assert replace(got, error=None) == replace(one, error=None)
     assert together.rows == [row for each in alone for row in each.rows]
     assert together.rejects == [reject for each in alone for reject in each.rejects]
