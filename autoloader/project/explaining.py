@@ -34,11 +34,70 @@ def why(project: Project, uri: str) -> Answer:
         root = canonical(loaded.spec.source.path, project.place.project_dir)
         if path.startswith(root) or loaded.spec.name in remembered:
             found.append(_explained(project, eyes, state, loaded, path, remembered.get(loaded.spec.name)))
+    lines = [line for each in found for line in _lines(each)]
+    if not found:
+        roots = ", ".join(loaded.spec.source.path for loaded in project.specs().ingestions)
+        lines = [f"No ingestion looks there. Sources: {roots or 'none'}."]
+    data = {"file_path": path, "exists": _exists(project, path), "ingestions": found}
+    return Answer(data, closing=lines, title=path)
+
+
+def _exists(project: Project, path: str) -> bool | None:
+    try:
+        return head(path, project.specs().settings.storage) is not None
+    except AutoloaderError:
+        return None
+
+
+def _explained(
+    project: Project, eyes: Eyes, state: State, loaded: LoadedSpec, path: str, row: dict[str, Any] | None
+) -> dict[str, Any]:
+    import pyarrow.compute as pc
+
+    from autoloader.planner import Asked
+    from autoloader.project.looking import history_of, look_at
+
+    spec = loaded.spec
+    recorded = state.recorded(spec)
+    looked = look_at(eyes, spec, recorded, history_of(project.ledger, spec.name), Asked())
+    mine = rows_of(looked.files.filter(pc.equal(looked.files["file_path"], path)))
+    versions = rows_of(project.ledger.versions(spec.name, file_path=path))
+    due_at = next_due(spec.schedule, recorded.last_run_at if recorded else None, eyes.now)
+    return {
+        "ingestion": spec.name,
+        "table": spec.destination.table,
+        "status": spec.status,
+        "disposition": mine[0]["disposition"] if mine else None,
+        "reason": mine[0]["reason"] if mine else "it is not in storage, or no pattern can match it",
+        "lane": mine[0]["lane"] if mine else None,
+        "slice": mine[0]["slice"] if mine else None,
+        "state": row["state"] if row else None,
+        "error": row["error"] if row else None,
+        "rows": row["rows"] if row else None,
+        "next_attempt_at": moment(row["next_attempt_at"]) if row else None,
+        "next_due_at": moment(due_at) if spec.schedule is not None else None,
+        "history": [
+            {
+                "src_file_id": version["src_file_id"],
+                "batch": version["batch"],
+                "state": version["state"],
+                "rows": version["rows"],
+                "error": version["error"],
+                "processed_at": moment(version["processed_at"]),
+            }
+            for version in versions
+        ],
+        "problems": [message for where, message in looked.problems if where == path],
+    }
+
+
+def _lines(each: dict[str, Any]) -> list[str]:
+    lane = f", lane {each['lane']}" if each["lane"] else ""
     taken = each["disposition"] or "not taken"
     lines = [f"{each['ingestion']} -> {each['table']}: {taken}{lane}: {sentence(each['reason'])}"]
     lines += [f"  {problem}" for problem in each["problems"]]
     for version in each["history"]:
-        rows = f", {version['rows']:,} rows" if version["rows"] is not None else ""
+        rows = f", {plural(version['rows'], 'row')}" if version["rows"] is not None else ""
         error = f": {sentence(version['error'])}" if version["error"] else ""
         when = version["processed_at"] or "not finished"
         lines.append(f"  {when}  {version['state']}{rows}, batch {version['batch']}{error}")
