@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from autoloader.errors import AutoloaderError
 from autoloader.project.answer import Answer, moment, rows_of, sentence
+from autoloader.render import plural
 from autoloader.schedule import next_due
 from autoloader.sources import canonical, canonical_file, head
 
