@@ -23,14 +23,14 @@ demo-s3: setup
 	$(BIN)/python docs/demo.py --s3
 
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -q -m "not slow and not faults"
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow and not faults"
 
 # writes docs/benchmarks.md
 bench: setup
