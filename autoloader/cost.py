@@ -264,7 +264,7 @@ def _cost(
 
 def _cents(amount_usd: Decimal) -> str:
     """A price as it was written, with two decimals at least where it has any: `0.50`, `0.004`, `3`."""
-    text = f"{amount_usd.normalize():f}"
+    text = f"{amount_usd.normalize():,f}"
     return text + "0" if len(text.partition(".")[2]) == 1 else text
 
 

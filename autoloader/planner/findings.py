@@ -118,7 +118,7 @@ def _nothing_matches(case: Case) -> tuple[Diagnostic, ...]:
     hidden, away = case.count(Disposition.HIDDEN), case.count(Disposition.MISSING)
     if looked.files.num_rows > unmatched.num_rows + hidden + away + _elsewhere(looked.files):
         return ()
-    keys = [*unmatched["key"].slice(0, _NEAR_KEYS).to_pylist(), *looked.near]
+    keys = list(dict.fromkeys((*unmatched["key"].slice(0, _NEAR_KEYS).to_pylist(), *looked.near)))
     if keys:
         patterns = spec.source.include or default_include(spec.source.format)
         summary = f"{spec.name}: no file below {spec.source.path} matches {', '.join(patterns)}"

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from autoloader.apply import (
     BatchSize,
     Budget,
+    Death,
     Done,
     Events,
     Progress,
@@ -123,7 +124,7 @@ class Report:
         rows = [
             {
                 "ingestion": step.ingestion,
-                "step": step_name(step.operation),
+                "step": step_name(step.operation) + _lane_text(step.details.get("lane")),
                 "status": step.status,
                 "time": seconds_text(step.seconds),
                 "details": _details(step.details),
@@ -172,6 +173,10 @@ class Report:
 
 def _shown(value: Any) -> str:
     return count_text(value) if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+def _lane_text(lane: str | None) -> str:
+    return f" ({lane})" if lane not in {None, "live"} else ""
 
 
 def _details(details: Mapping[str, Any]) -> str:
@@ -366,6 +371,7 @@ def _tools(project: Project, engine: _LazyEngine, wanted: Wanted, events: Events
         progress=wanted.progress or Silent(),
         stop=wanted.stop or Stop(),
         batch_size=_batch_size(os.environ),
+        death=Death.of(os.environ.get("AUTOLOADER_DIE_AT")),
     )
 
 

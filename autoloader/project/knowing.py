@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -290,6 +290,8 @@ def _lanes(project: Project, spec: IngestionSpec, row: IngestionRow | None, file
             "eta_at": _eta(project, spec.name, lane, _bytes(open_)),
         }
         data["slices"] = _slices(own) if lane is Lane.BACKFILL else None
+        if data["slices"] and spec.backfill is not None and spec.backfill.every is not None:
+            data["eta_at"] = _paced(spec.backfill.every, data["slices"], row, project.clock(), data["eta_at"])
         if lane is Lane.BACKFILL and row is not None and row.backfill:
             data["completed_at"] = row.backfill.get("complete_at")
         lanes[lane.value] = data
@@ -309,6 +311,20 @@ def _eta(project: Project, name: str, lane: Lane, open_bytes: int) -> str | None
         return None
     seconds = open_bytes * sum(run.actual_s or 0 for run in past) / sum(run.size_bytes for run in past)
     return moment(project.clock() + timedelta(seconds=seconds))
+
+
+def _paced(
+    every: str, slices: list[dict[str, Any]], row: IngestionRow | None, now: datetime, eta_at: str | None
+) -> str | None:
+    """When the last slice may begin, one per period; the time at the speed so far where none is left to begin."""
+    from autoloader.planner.rules import after_period
+
+    waiting = sum(1 for each in slices if each["state"] == "pending")
+    last = ((row.backfill or {}) if row is not None else {}).get("last_started_at")
+    at: datetime | None = datetime.fromisoformat(last) if last else now
+    for _ in range(waiting if last else waiting - 1):
+        at = None if at is None else after_period(at, every)
+    return moment(None if at is None else max(at, now)) if waiting else eta_at
 
 
 def _slices(files: pa.Table) -> list[dict[str, Any]]:

@@ -66,7 +66,7 @@ class Shown:
         parts += [f"  {self._name(file)}: {escape_terminal(_told(file))}" for file in data["files"]]
         if data["rows"]:
             rows = [{name: _short(value) for name, value in row.items()} for row in data["rows"]]
-            parts += ["", table_text(rows, list(rows[0]), color=color, width=width)]
+            parts += ["", table_text(rows, list(rows[0]), color=color, width=width, literal=True)]
         if data["profile"]:
             columns = ["column", "type", "nulls", "distinct", "min", "max"]
             profile = [{**each, "min": _short(each["min"]), "max": _short(each["max"])} for each in data["profile"]]
@@ -103,7 +103,7 @@ class Shown:
         data = self.to_json()
         rows = [{name: _short(value) for name, value in row.items()} for row in data["rows"]]
         files = [f"{self._name(file)}: {_told(file)}" for file in data["files"]]
-        parts = [table_html(rows, list(rows[0]) if rows else [], title=self._head(), closing=files)]
+        parts = [table_html(rows, list(rows[0]) if rows else [], title=self._head(), closing=files, literal=True)]
         if data["profile"]:
             columns = ["column", "type", "nulls", "distinct", "min", "max"]
             parts.append(table_html(data["profile"], columns, title="Columns", folded=True))

@@ -181,6 +181,7 @@ def table_html(
     title: str = "",
     closing: Sequence[str] = (),
     folded: bool = False,
+    literal: bool = False,
 ) -> str:
     """Rows as an HTML table for a notebook's output cell, with sentences above and below; everything is escaped.
 
@@ -190,12 +191,15 @@ def table_html(
         title: A sentence above; may be empty.
         closing: Sentences below.
         folded: Whether the table opens only on a click on its title.
+        literal: Whether the headings are the columns' own names, as those of a table's data are.
     """
     figures = {column for column in columns if rows and all(_is_figure(row.get(column)) for row in rows)}
     return (
         _templates()
         .get_template("table.html.j2")
-        .render(rows=rows, columns=columns, figures=figures, title=title, closing=closing, folded=folded)
+        .render(
+            rows=rows, columns=columns, figures=figures, title=title, closing=closing, folded=folded, literal=literal
+        )
     )
 
 

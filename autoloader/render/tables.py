@@ -23,6 +23,7 @@ def table_text(
     color: bool = False,
     width: int | None = 100,
     spare: Sequence[str] = (),
+    literal: bool = False,
 ) -> str:
     """Rows as an aligned table under its headings.
 
@@ -32,13 +33,15 @@ def table_text(
         color: Whether the headings are bold.
         width: Columns of the terminal, where the columns of a table that is wider go on below; None = any number,
             one line per row.
+        literal: Whether the headings are the columns' own names, as those of a table's data are.
         spare: Columns that are left out, in this order, where the table would be wider than that.
 
     Returns:
         Lines joined by newlines; only the headings where there is no row.
     """
+    heads = {column: escape_terminal(column) if literal else column.replace("_", " ") for column in columns}
     cells = {column: [_cell(row.get(column)) for row in rows] for column in columns}
-    sizes = {column: max(map(cell_width, (_heading(column), *cells[column]))) for column in columns}
+    sizes = {column: max(map(cell_width, (heads[column], *cells[column]))) for column in columns}
     shown = list(columns)
     for column in spare:
         if width is not None and _total(sizes, shown) > width and len(shown) > 1 and column in shown:
@@ -46,12 +49,18 @@ def table_text(
     if width is not None:
         _shrink(sizes, shown, width)
     blocks = [shown] if width is None else _blocks(sizes, shown, width)
-    return "\n\n".join(_block(cells, block, sizes, color) for block in blocks)
+    return "\n\n".join(_block(heads, cells, block, sizes, color) for block in blocks)
 
 
-def _block(cells: Mapping[str, Sequence[str]], shown: Sequence[str], sizes: Mapping[str, int], color: bool) -> str:
+def _block(
+    heads: Mapping[str, str],
+    cells: Mapping[str, Sequence[str]],
+    shown: Sequence[str],
+    sizes: Mapping[str, int],
+    color: bool,
+) -> str:
     right = {column for column in shown if _are_figures(cells[column])}
-    lines = [paint(line, "1", color) for line in _line([_heading(c) for c in shown], shown, sizes, right)]
+    lines = [paint(line, "1", color) for line in _line([heads[c] for c in shown], shown, sizes, right)]
     for row in zip(*(cells[column] for column in shown), strict=True):
         lines += _line(row, shown, sizes, right)
     return "\n".join(lines)
@@ -69,10 +78,6 @@ def _blocks(sizes: Mapping[str, int], shown: Sequence[str], width: int) -> list[
             blocks.append([])
         blocks[-1].append(column)
     return blocks
-
-
-def _heading(column: str) -> str:
-    return column.replace("_", " ")
 
 
 def _total(sizes: Mapping[str, int], shown: Sequence[str]) -> int:
