@@ -175,10 +175,12 @@ def look_at(
     globs = [compile_glob(pattern) for pattern in spec.source.include or default_include(spec.source.format)]
     prefixes = literal_prefixes(globs)
     source = Source(root, eyes.settings.storage)
-    found = source.list(
-        prefixes, skip=_skip(spec), on_progress=lambda files: eyes.talk(f"Listing {spec.name}: {files:,} files")
-    )
-    known = _known(eyes, spec, recorded)
+    with ThreadPoolExecutor(1) as aside:  # the ledger is read while the storage answers
+        reading = aside.submit(_known, eyes, spec, recorded)
+        found = source.list(
+            prefixes, skip=_skip(spec), on_progress=lambda files: eyes.talk(f"Listing {spec.name}: {files:,} files")
+        )
+        known = reading.result()
     unseen = tuple(problem.path for problem in found.problems if problem.unlisted)
     rules = rules_for(
         spec,
