@@ -24,4 +24,4 @@ def _inert(letter: str) -> str:
 
 def paint(text: str, code: str, color: bool) -> str:
     """Text in an ANSI style, or as it is."""
-    return f"\x1b[{code}m{text}\x1b[0m" if color else text
+    return f"\x1b[{code}m{text}\x1b[0m" if color and text else text

@@ -70,13 +70,15 @@ def _are_figures(cells: Sequence[str]) -> bool:
     return any(cell != "-" for cell in cells) and all(_FIGURE.fullmatch(cell) for cell in cells)
 
 
-def _blocks(sizes: Mapping[str, int], shown: Sequence[str], width: int) -> list[list[str]]:
+def _blocks(sizes: dict[str, int], shown: Sequence[str], width: int) -> list[list[str]]:
     """The columns in groups that fit, one below the other; a column that is too wide alone is a group of its own."""
     blocks: list[list[str]] = [[]]
     for column in shown:
         if blocks[-1] and _total(sizes, [*blocks[-1], column]) > width:
             blocks.append([])
         blocks[-1].append(column)
+    for block in blocks:
+        _shrink(sizes, block, width)
     return blocks
 
 

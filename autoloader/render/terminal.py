@@ -136,7 +136,8 @@ def _change(change: Change, length: str, color: bool, width: int) -> Iterator[st
     what = verbs_text(change)
     lane = f" [{change.lane}]" if change.lane and change.lane != "live" else ""
     sign = paint(f"{change.symbol:>3}", _COLORS[change.symbol], color)
-    yield f"{sign} {paint(escape_terminal(change.ingestion), '1', color)}{lane}: {what}"
+    stop = f" (blocked by {change.blocked.by})" if change.blocked is not None and length == "summary" else ""
+    yield f"{sign} {paint(escape_terminal(change.ingestion), '1', color)}{lane}: {what}{paint(stop, '31', color)}"
     if length == "summary":
         return
     full = length == "full"

@@ -1,0 +1,68 @@
+"""Tables for terminals: aligned, never cut, at any width."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from autoloader.render import operation_text, table_text
+
+RUNS: list[dict[str, Any]] = [
+    {"run_id": "20261123T161713Z-7b2a4d28", "state": "complete", "files": 1, "size": "789 B", "why": "a/long/way " * 5},
+    {"run_id": "20261123T161724Z-20eb1c5a", "state": "failed", "files": 12_000, "size": "41.6 KB", "why": None},
+]
+COLUMNS = ["run_id", "state", "files", "size", "why"]
+
+
+@pytest.mark.parametrize("width", [20, 40, 60, 80, 100, None])
+def test_nothing_is_lost_and_ids_stay_whole_at_any_width(width: int | None) -> None:
+    text = table_text(RUNS, COLUMNS, width=width)
+    assert "20261123T161713Z-7b2a4d28" in text
+    assert "12,000" in text
+    assert text.count("a/") == 5
+    assert "…" not in text
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 100])
+def test_no_line_is_wider_than_the_terminal(width: int) -> None:
+    assert max(len(line) for line in table_text(RUNS, COLUMNS, width=width).splitlines()) <= width
+
+
+def test_spare_columns_give_way_first() -> None:
+    wide = table_text(RUNS, COLUMNS, width=200, spare=["why", "size"])
+    narrow = table_text(RUNS, COLUMNS, width=56, spare=["why", "size"])
+    assert "why" in wide
+    assert "why" not in narrow
+    assert "size" in narrow
+
+
+def test_without_a_terminal_each_row_is_one_line() -> None:
+    assert len(table_text(RUNS, COLUMNS, width=None).splitlines()) == 3
+
+
+def test_figures_stand_flush_right_and_what_is_unknown_does_not_make_a_column_of_them() -> None:
+    rows = [{"size": "789 B", "note": None}, {"size": "41.6 KB", "note": None}]
+    assert table_text(rows, ["size", "note"]).splitlines() == ["   size  note", "  789 B  -", "41.6 KB  -"]
+
+
+def test_wide_letters_take_two_columns() -> None:
+    rows = [{"name": "日本", "files": 1}, {"name": "ab", "files": 2}]
+    assert table_text(rows, ["name", "files"]).splitlines()[1:] == ["日本      1", "ab        2"]
+
+
+def test_a_table_of_data_has_its_own_column_names() -> None:
+    assert table_text([{"dep_time": 1}], ["dep_time"], literal=True).splitlines()[0] == "dep_time"
+
+
+def test_hostile_cells_and_names_are_inert() -> None:
+    text = table_text([{"\x1b[2J": "\x1b[31m\n\u202e"}], ["\x1b[2J"], literal=True)
+    assert "\x1b" not in text
+    assert "\u202e" not in text
+    assert len(text.splitlines()) == 2
+
+
+def test_steps_are_told_in_words_and_what_is_unknown_is_left_out() -> None:
+    assert operation_text("table_created", {"table": "a.b", "columns": 1}) == "create table a.b, 1 column"
+    assert operation_text("ingestion_forgotten", {"files": None}) == "forget what is remembered"
+    assert operation_text("something_new", {"odd": True}) == "something new: odd yes"
