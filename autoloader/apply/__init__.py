@@ -10,13 +10,14 @@ from autoloader.apply.recording import row_of
 from autoloader.apply.recovery import recover
 from autoloader.apply.report import Counts, Events, Step, Stop
 from autoloader.apply.target import Budget
-from autoloader.apply.tools import Progress, Silent, Tools
+from autoloader.apply.tools import Death, Progress, Silent, Tools
 
 __all__ = [
     "INCOMPLETE",
     "BatchSize",
     "Budget",
     "Counts",
+    "Death",
     "Done",
     "Events",
     "Progress",

@@ -283,7 +283,7 @@ def _load_files(
     recipe = work.recipes[change.ingestion]
     operations = _operations(change)
     row = tools.ledger.ingestion(change.ingestion)
-    branch = f"refresh-{run_id}" if "branch_created" in operations else None
+    branch = rebuilding.branch_of(run_id) if "branch_created" in operations else None
     if branch is not None and row is not None and tools.lake.table(recipe.spec.destination.table) is None:
         row = changes.create(tools, recipe, row, lineage_columns=work.lineage_columns)  # it was dropped meanwhile
     target = Target(

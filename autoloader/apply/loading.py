@@ -115,10 +115,14 @@ def _load_batch(tools: Tools, target: Target, part: pa.Table, lease: Lease) -> L
         return Loaded(counts, None, None, tuple(problems))
     batch_id = claimed.batch_id
     tools.events.send("batch_claimed", run_id=target.run_id, batch_id=batch_id, files=claimed.files.num_rows)
+    tools.at("claimed")
     results = _written(tools, target, batch_id, claimed.files, lease)
+    tools.at("loaded")
     tools.ledger.written(batch_id, to_blob(results), lease=lease, now=tools.clock())
+    tools.at("written")
     tools.events.send("batch_written", run_id=target.run_id, batch_id=batch_id)
     snapshot_id = commit_batch(tools, target, batch_id, claimed.files, results, lease)
+    tools.at("committed")
     tools.events.send("batch_committed", run_id=target.run_id, batch_id=batch_id, snapshot_id=snapshot_id)
     outcome = results.filter(pc.equal(results["kind"], "file"))
     outcome = Versions.of(tools.ledger, target.ingestion).stamp(outcome, tools.clock())
@@ -129,6 +133,7 @@ def _load_batch(tools: Tools, target: Target, part: pa.Table, lease: Lease) -> L
     tools.ledger.record(
         batch_id, outcome, snapshot_id, lease=lease, now=tools.clock(), max_attempts=target.max_attempts
     )
+    tools.at("recorded")
     tools.events.send("batch_recorded", run_id=target.run_id, batch_id=batch_id, **counts.as_data())
     return Loaded(counts, snapshot_id, None, tuple(problems + _failed(outcome)))
 

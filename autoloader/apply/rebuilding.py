@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from autoloader.ledger import Lease
 
 
+def branch_of(run_id: str) -> str:
+    """The branch on which a run builds a table anew."""
+    return f"refresh-{run_id}"
+
+
 def rebuild_aside(tools: Tools, target: Target, files: pa.Table, lease: Lease, budget: Budget) -> Loaded:
     """Load all files into a branch and serve it once every one of them is in.
 
@@ -32,7 +37,7 @@ def rebuild_aside(tools: Tools, target: Target, files: pa.Table, lease: Lease, b
     Raises:
         IncompleteError: It was stopped or a file failed; the old table stays.
     """
-    branch = target.branch or f"refresh-{target.run_id}"
+    branch = target.branch or branch_of(target.run_id)
     tools.lake.remove_branch(target.table, branch)
     tools.lake.start_branch(target.table, branch)
     served = tools.lake.table(target.table)
@@ -48,6 +53,7 @@ def rebuild_aside(tools: Tools, target: Target, files: pa.Table, lease: Lease, b
     except BaseException:
         tools.lake.remove_branch(target.table, branch)
         raise
+    tools.at("swapped")
     for batch in loaded.pending:
         tools.ledger.record(
             batch.batch_id, batch.outcome, snapshot_id, lease=lease, now=tools.clock(), max_attempts=target.max_attempts

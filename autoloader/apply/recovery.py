@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from autoloader.apply.blobs import from_blob
+from autoloader.apply.rebuilding import branch_of
 from autoloader.apply.report import Step
 from autoloader.apply.tools import LEASE_S, Tools
-from autoloader.errors import LockBusyError
+from autoloader.errors import LedgerError, LockBusyError
 
 if TYPE_CHECKING:
     from autoloader.ledger import BatchRow
+
+
+_HOLDER: Final = re.compile(r".*@(?P<host>[^@:]+):(?P<pid>[0-9]+)", re.DOTALL)
 
 
 def recover(tools: Tools, tables: Mapping[str, str]) -> list[Step]:
@@ -24,6 +33,7 @@ def recover(tools: Tools, tables: Mapping[str, str]) -> list[Step]:
     Returns:
         One step per batch. A batch that another process is settling at this moment is left to it.
     """
+    free_dead_leases(tools)
     steps = []
     for batch in tools.ledger.unfinished(now=tools.clock()):
         try:
@@ -33,15 +43,53 @@ def recover(tools: Tools, tables: Mapping[str, str]) -> list[Step]:
     return steps
 
 
+def free_dead_leases(tools: Tools) -> int:
+    """End the leases of processes of this host that are gone, so that nobody has to wait for their time.
+
+    A holder that only looks gone (another container under the same host name) is fenced off and loses nothing.
+
+    Returns:
+        How many there were.
+    """
+    own = _HOLDER.fullmatch(tools.holder)
+    if own is None or os.name != "posix":
+        return 0
+    freed = 0
+    for lease in tools.ledger.leases():
+        holder = _HOLDER.fullmatch(lease.holder)
+        if holder is None or holder["host"] != own["host"] or _lives(int(holder["pid"])):
+            continue
+        try:
+            tools.ledger.break_lease(lease.id, "its process is gone", now=tools.clock(), actor=tools.holder)
+        except LedgerError:
+            continue  # somebody else was quicker
+        freed += 1
+    return freed
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True
+
+
 def _settle(tools: Tools, batch: BatchRow, table: str) -> Step:
     started = tools.clock()
     lease = tools.ledger.take_over(batch.batch_id, tools.holder, LEASE_S, tools.clock())
     try:
         snapshot_id = _revoke(tools, table, batch.batch_id)
         if snapshot_id is not None and batch.results is not None:
-            tools.ledger.record(batch.batch_id, from_blob(batch.results), snapshot_id, lease=lease, now=tools.clock())
+            outcome = from_blob(batch.results)
+            tools.ledger.record(batch.batch_id, outcome, snapshot_id, lease=lease, now=tools.clock())
+            _finish_rebuild(tools, batch, table)
             operation = "batch_recorded"
         else:
+            if tools.lake.table(table) is not None:
+                tools.lake.remove_branch(table, branch_of(batch.run_id))
             tools.lake.sweep(table, batch.batch_id)
             tools.ledger.release(batch.batch_id, lease=lease, now=tools.clock())
             operation = "batch_released"
@@ -59,6 +107,21 @@ def _revoke(tools: Tools, table: str, batch_id: str) -> int | None:
     if tools.lake.table(table) is None:
         return None
     return tools.lake.revoke(table, batch_id)
+
+
+def _finish_rebuild(tools: Tools, batch: BatchRow, table: str) -> None:
+    """A rebuilt table was served before its process died: files that are not in it have no rows any more."""
+    state = tools.lake.table(table)
+    if state is None or not state.history:
+        return
+    if state.history[-1].summary.get("autoloader.branch") != branch_of(batch.run_id):
+        return
+    of_run = {each.batch_id for each in tools.ledger.batches(batch.run_id)}
+    versions = tools.ledger.versions(batch.ingestion)
+    mine = versions.filter(pc.is_in(versions["batch"], value_set=pa.array(sorted(of_run), pa.string())))
+    first = pc.min(mine["src_file_id"]).as_py()
+    if first is not None:
+        tools.ledger.clear_rows(batch.ingestion, batch.run_id, now=tools.clock(), below=first)
 
 
 def _close_run(tools: Tools, batch: BatchRow) -> None:

@@ -80,6 +80,7 @@ def delete_rows(tools: Tools, target: Target, gone: pa.Table, lease: Lease) -> i
     claimed = tools.ledger.claim(target.run_id, target.ingestion, target.lane, gone, lease, now=tools.clock())
     if claimed.files.num_rows == 0:
         return 0
+    tools.at("claimed")
     leaving = _all_versions(tools, target.ingestion, claimed.files)
     removal = remove_rows(tools, target.table, None, claimed.batch_id, leaving)
     outcome = pa.table(
@@ -88,7 +89,9 @@ def delete_rows(tools: Tools, target: Target, gone: pa.Table, lease: Lease) -> i
             "state": pa.array(["DELETED"] * claimed.files.num_rows),
         }
     )
+    tools.at("loaded")
     tools.ledger.written(claimed.batch_id, to_blob(outcome), lease=lease, now=tools.clock())
+    tools.at("written")
     snapshot_id = None
     if removal.removed:
         tools.ledger.check_lease(lease)
@@ -104,7 +107,9 @@ def delete_rows(tools: Tools, target: Target, gone: pa.Table, lease: Lease) -> i
                 removed_files=removal.removed,
             ),
         )
+    tools.at("committed")
     tools.ledger.record(claimed.batch_id, outcome, snapshot_id, lease=lease, now=tools.clock())
+    tools.at("recorded")
     return removal.rows
 
 

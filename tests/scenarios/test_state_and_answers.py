@@ -1,0 +1,338 @@
+"""State surgery, locks, verify, why, guardrails, limits and the smaller options, through the commands."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from tests.clock import Clock
+from tests.playing import LocalStore, Player, work
+
+SPEC = """
+    name: orders
+    source: {{path: "{root}"{source}}}
+    destination: {{table: shop.orders}}
+{more}
+"""
+
+
+def declare(player: Player, store: LocalStore, source: str = "", more: str = "") -> None:
+    player.spec(SPEC.format(root=store.root, source=source, more=more))
+
+
+def put(store: LocalStore, key: str, *ids: int) -> None:
+    store.put(key, "id,n\n" + "".join(f"{number},1\n" for number in ids))
+
+
+def ids(player: Player) -> list[int]:
+    return sorted(row["id"] for row in player.rows("shop.orders"))
+
+
+def lake(player: Player) -> Any:
+    from pyiceberg.catalog.sql import SqlCatalog
+
+    return SqlCatalog("lake", uri=f"sqlite:///{player.folder}/.autoloader/catalog.db")
+
+
+# ------------------------------------------------------------------ state, locks, verify
+
+
+def test_state_is_listed_shown_renamed_forgotten_and_adopted_again(player: Player, local_store: LocalStore) -> None:
+    put(local_store, "a.csv", 1)
+    declare(player, local_store)
+    player.apply()
+    [listed] = player.run("state", "list", "--format", "json").json["ingestions"]
+    assert (listed["name"], listed["files"], listed["files_by_state"]) == ("orders", 1, {"SUCCESS": 1})
+    assert player.run("state", "mv", "orders", "sales").code == 0
+    text = (player.folder / "ingestions" / "specs.yml").read_text()
+    player.spec(text.replace("name: orders", "name: sales", 1))
+    player.no_changes()
+    shown = player.run("state", "show", "sales", "--format", "json").json
+    assert "renamed" in json.dumps(shown["audit"])
+    assert player.run("state", "rm", "sales").code == 1, "it asks, and there is nobody to answer"
+    assert player.run("state", "rm", "sales", "-y").code == 0
+    assert player.run("plan").code == 3, "the table holds rows that nobody remembers"
+    assert player.run("state", "adopt", "sales", "-y").code == 0
+    player.no_changes()
+    assert player.run("verify", "sales").code == 0
+    assert player.run("state", "show", "nobody").code == 1
+
+
+def test_a_lock_is_listed_keeps_others_out_and_is_broken_with_a_reason(player: Player, local_store: LocalStore) -> None:
+    from autoloader.ledger import open_ledger
+
+    put(local_store, "a.csv", 1)
+    declare(player, local_store)
+    player.apply()
+    put(local_store, "b.csv", 2)
+    ledger = open_ledger(f"sqlite:///{player.folder}/.autoloader/state.db")
+    lease = ledger.acquire("orders", "alone", "ann@elsewhere:1", 3600, datetime.now(UTC))
+    [lock] = player.run("locks", "list", "--format", "json").json["locks"]
+    assert (lock["id"], lock["holder"], lock["live"]) == (lease.id, "ann@elsewhere:1", True)
+    said = player.run("apply", "-y")
+    assert said.code == 5
+    assert f"locks break {lease.id}" in said.err
+    assert player.run("rollback", "orders", "--to-run", "x", "-y").code in (1, 5)
+    assert ids(player) == [1]
+    assert player.run("locks", "break", lease.id).code != 0, "a reason is needed"
+    assert player.run("locks", "break", lease.id, "--reason", "ann is on holiday").code == 0
+    player.apply()
+    assert ids(player) == [1, 2]
+    assert "on holiday" in json.dumps(player.run("state", "show", "orders", "--format", "json").json["audit"])
+
+
+def test_verify_finds_lost_doubled_and_foreign_rows(player: Player, local_store: LocalStore) -> None:
+    put(local_store, "a.csv", 1, 2)
+    put(local_store, "b.csv", 3)
+    declare(player, local_store)
+    player.apply()
+    assert player.run("verify", "orders").code == 0
+    table = lake(player).load_table("shop.orders")
+    rows = table.scan().to_arrow()
+    table.append(rows.slice(0, 1))
+    said = player.run("verify", "orders", "--format", "json")
+    assert said.code == 1
+    assert [each["violation"] for each in said.json["violations"]] == ["row counts differ"]
+    lake(player).load_table("shop.orders").delete("id = 3")
+    found = player.run("verify", "orders", "--format", "json").json["violations"]
+    assert "the ledger has rows of it, the table has none" in {each["violation"] for each in found}
+    assert {each["file_path"].rsplit("/", 1)[1] for each in found} >= {"b.csv"}
+
+
+# ------------------------------------------------------------------ why, status, plan's forms
+
+
+def test_why_says_who_takes_a_file_and_why_nobody_does(player: Player, local_store: LocalStore) -> None:
+    put(local_store, "a.csv", 1)
+    put(local_store, "_b.csv", 2)
+    put(local_store, "x/c.csv", 3)
+    put(local_store, "d.txt", 4)
+    declare(player, local_store, ', include: ["**/*.csv"], exclude: ["x/**"]')
+    expected = {
+        "a.csv": "never seen",
+        "_b.csv": "hidden",
+        "x/c.csv": "exclude pattern",
+        "d.txt": "no include pattern",
+        "gone.csv": "not in storage",
+    }
+    for key, reason in expected.items():
+        said = player.run("why", local_store.root + key)
+        assert said.code == 0
+        assert reason in said.out, said.out
+    player.apply()
+    [told] = player.run("why", "in/a.csv", "--format", "json").json["ingestions"]
+    assert (told["ingestion"], told["disposition"], told["state"], told["rows"]) == ("orders", "done", "SUCCESS", 1)
+    assert len(told["history"]) == 1
+    assert "No ingestion looks there" in player.run("why", "/elsewhere/z.csv").out
+
+
+def test_a_plan_offline_looks_at_nothing_and_refresh_only_changes_nothing(
+    player: Player, local_store: LocalStore
+) -> None:
+    put(local_store, "a.csv", 1)
+    declare(player, local_store)
+    player.apply()
+    put(local_store, "b.csv", 2)
+    offline = player.plan("--offline")
+    assert offline["mode"] == "offline"
+    assert work(offline) == {}
+    declare(player, local_store, more="    description: orders of the shop")
+    assert [change["reason"] for change in player.plan("--offline")["changes"]] == ["metadata_changed"]
+    lake(player).load_table("shop.orders").delete("id = 1")
+    drifted = player.plan("--refresh-only")
+    assert drifted["mode"] == "refresh-only"
+    assert drifted["changes"] == []
+    assert drifted["drift"]
+
+
+def test_one_plan_has_three_lengths_and_its_json_beside_it(player: Player, local_store: LocalStore) -> None:
+    for number in range(30):
+        put(local_store, f"{number:02d}.csv", number)
+    declare(player, local_store)
+    short = player.run("plan", "--summary", "--json-into", "plan.json").out
+    usual = player.run("plan").out
+    full = player.run("plan", "--full").out
+    assert len(short) < len(usual) < len(full)
+    assert all(f"{number:02d}.csv" in full for number in range(30))
+    assert "Plan: 1 to create" in short
+    plan = json.loads((player.folder / "plan.json").read_text())
+    assert plan["format_version"] == "1.0"
+    assert plan["changes"][0]["ingestion"] == "orders"
+
+
+def test_ingestions_are_selected_by_tag(player: Player, local_store: LocalStore) -> None:
+    put(local_store, "one/a.csv", 1)
+    put(local_store, "two/b.csv", 2)
+    player.spec(f"name: one\nsource: {{path: {local_store.root}one/}}\ndestination: {{table: t.one}}\ntags: [x]\n")
+    player.spec(f"name: two\nsource: {{path: {local_store.root}two/}}\ndestination: {{table: t.two}}\n", "two.yml")
+    assert [change["ingestion"] for change in player.plan("--select", "tag:x")["changes"]] == ["one"]
+    player.apply("--select", "tag:x")
+    assert [change["ingestion"] for change in player.plan()["changes"]] == ["two"]
+    assert player.run("plan", "--select", "tag:nothing").code == 1
+    assert player.run("plan", "--select", "tow").code == 1
+
+
+# ------------------------------------------------------------------ guardrails, limits, profiles, resume
+
+
+def test_a_guardrail_warns_before_it_denies(player: Player, local_store: LocalStore) -> None:
+    for number in range(3):
+        put(local_store, f"{number}.csv", number)
+    declare(player, local_store)
+    player.spec("guardrails: {max_files: {warn: 2, deny: 5}}\n", "autoloader.yml")
+    plan = player.plan()
+    assert [(rail["level"], rail["passed"]) for rail in plan["guardrails"]] == [("warn", False), ("deny", True)]
+    player.apply()
+    assert len(ids(player)) == 3
+    for number in range(3, 10):
+        put(local_store, f"{number}.csv", number)
+    assert player.run("plan").code == 3
+    player.apply(code=3)
+    assert len(ids(player)) == 3
+    player.spec("guardrails: {max_replaced_percent: 50}\n", "autoloader.yml")
+    player.apply()
+    for number in range(6):
+        put(local_store, f"{number}.csv", number, 100 + number)
+    assert player.run("plan").code == 3
+
+
+def test_limits_of_bytes_money_and_time_leave_the_rest_for_later_and_all_is_loaded_in_the_end(
+    player: Player, local_store: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(6):
+        put(local_store, f"{number}.csv", *range(number * 50, number * 50 + 50))
+    size = (player.folder / "in" / "5.csv").stat().st_size
+    declare(player, local_store, more=f"    limits: {{max_bytes: {2 * size}B}}")
+    player.apply()
+    first = len(ids(player))
+    assert 0 < first < 300
+    monkeypatch.setenv("AUTOLOADER_BATCH_FILES", "1")
+    declare(player, local_store, more="    limits: {max_duration: 1s}")
+    player.spec("prices: {usd_per_gb: 1000000}\n", "autoloader.yml")
+    said = player.run("apply", "-y")
+    assert said.code in (0, 6), said.err
+    declare(player, local_store, more="    limits: {max_usd: 0.0001}")
+    for _ in range(8):
+        said = player.run("apply", "-y")
+        assert said.code in (0, 6), said.err + said.out
+    assert len(ids(player)) == 300
+    assert player.run("verify", "orders").code == 0
+
+
+def test_each_lane_is_priced_and_recorded_with_its_own_compute_profile(player: Player, local_store: LocalStore) -> None:
+    put(local_store, "2020-01-01.csv", 1)
+    put(local_store, "2024-01-01.csv", 2)
+    more = "    backfill: {from: 2020-01-01, until: 2021-01-01}\n    compute: {live: big, backfill: small}"
+    declare(player, local_store, ', path_date: "{Y}-{m}-{d}"', more)
+    player.spec("compute: {big: {usd_per_hour: 3600}, small: {usd_per_hour: 36}}\n", "autoloader.yml")
+    player.apply()
+    runs = {run["lane"]: run for run in player.run("runs", "--format", "json").json["runs"]}
+    for lane, dollars_per_second in (("live", 1.0), ("backfill", 0.01)):
+        run = runs[lane]
+        assert run["cost_usd"]["actual"] == pytest.approx(run["seconds"]["actual"] * dollars_per_second, rel=0.01)
+
+
+def _stop_after_the_first_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the first Ctrl-C does: the batch in hand is finished, then the apply stops."""
+    from autoloader.apply.report import Events
+
+    send = Events.send
+
+    def sent(events: Events, event: str, **details: Any) -> None:
+        send(events, event, **details)
+        if event == "batch_recorded":
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(Events, "send", sent)
+
+
+def test_an_interrupted_run_is_resumed_by_its_id(
+    player: Player, local_store: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(4):
+        put(local_store, f"{number}.csv", number)
+    monkeypatch.setenv("AUTOLOADER_BATCH_FILES", "1")
+    declare(player, local_store)
+    _stop_after_the_first_batch(monkeypatch)
+    said = player.run("apply", "-y")
+    assert said.code == 6, said.out + said.err
+    assert ids(player) == [0]
+    run = player.run("runs", "--format", "json").json["runs"][-1]
+    assert run["state"] == "incomplete"
+    monkeypatch.undo()
+    monkeypatch.chdir(player.folder)
+    assert player.run("apply", "--resume", run["run_id"]).code == 0
+    assert ids(player) == [0, 1, 2, 3]
+    assert player.run("apply", "--resume", "nothing").code == 1
+
+
+# ------------------------------------------------------------------ which key does what, through the commands
+
+
+@pytest.mark.parametrize(
+    ("edit", "reason"),
+    [
+        ("    description: all orders", "metadata_changed"),
+        ("    owner: ann@example.com", "metadata_changed"),
+        ("    tags: [finance, daily]", "metadata_changed"),
+        ("    limits: {max_files: 5}", "spec_changed"),
+        ("    schedule: {every: 1 day}", "spec_changed"),
+        ("    protect: true", "spec_changed"),
+        ("    destination_properties", "spec_changed"),
+    ],
+)
+def test_editing_a_key_plans_a_change_of_the_record_and_no_load(
+    player: Player, local_store: LocalStore, edit: str, reason: str
+) -> None:
+    put(local_store, "a.csv", 1)
+    declare(player, local_store)
+    player.apply()
+    if edit.strip() == "destination_properties":
+        text = SPEC.format(root=local_store.root, source="", more="")
+        player.spec(text.replace("shop.orders}", 'shop.orders, properties: {owner.team: "shop"}}'))
+    else:
+        declare(player, local_store, more=edit)
+    plan = player.plan()
+    assert work(plan) == {}
+    assert [change["reason"] for change in plan["changes"]] == [reason]
+    player.apply()
+    player.no_changes()
+    assert ids(player) == [1]
+    assert len(player.run("runs", "--format", "json").json["runs"]) == 1
+
+
+# ------------------------------------------------------------------ the state in Postgres
+
+
+def test_a_whole_scenario_with_the_state_in_postgres(
+    player: Player, local_store: LocalStore, fresh_postgres_url: str, monkeypatch: pytest.MonkeyPatch, at: Clock
+) -> None:
+    monkeypatch.setenv("AUTOLOADER_STATE", fresh_postgres_url)
+    for number in range(4):
+        put(local_store, f"{number}.csv", number)
+    declare(player, local_store, ", on_delete: delete_rows")
+    assert work(player.plan()) == {"new": 4}
+    player.apply()
+    assert not (player.folder / ".autoloader" / "state.db").exists()
+    player.no_changes()
+    put(local_store, "0.csv", 100)
+    local_store.delete("1.csv")
+    local_store.put("bad.csv.gz", b"\x1f\x8b\x08\x00 no gzip at all")
+    player.apply()
+    assert ids(player) == [2, 3, 100]
+    assert player.run("verify", "orders").code == 0
+    runs = player.run("runs", "--format", "json").json["runs"]
+    assert player.run("rollback", "orders", "--to-run", runs[0]["run_id"], "-y").code == 0
+    assert ids(player) == [0, 1, 2, 3]
+    player.apply()
+    assert ids(player) == [2, 3, 100]
+    assert player.run("verify", "orders").code == 0
+    lanes = player.run("status", "--format", "json").json["ingestions"][0]["lanes"]
+    assert lanes["live"]["files_done"] >= 3
+    assert [row["name"] for row in player.run("state", "list", "--format", "json").json["ingestions"]] == ["orders"]
+    assert fresh_postgres_url.split("@")[0] not in player.run("doctor").out
