@@ -5,7 +5,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: setup demo demo-s3 test check bench faults clean
+.PHONY: setup demo demo-s3 test check bench faults pictures clean
 
 setup: $(STAMP)
 
@@ -39,6 +39,10 @@ bench: setup
 # the fault harness in full length; writes docs/reliability.md
 faults: setup
 	$(BIN)/python -m pytest -m faults -s
+
+# the notebooks' stored outputs and the README's pictures, from real output; needs Chromium
+pictures: setup
+	$(BIN)/python docs/pictures.py
 
 clean:
 	rm -rf .venv .demo .bench
