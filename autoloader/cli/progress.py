@@ -15,6 +15,7 @@ from autoloader.render import bytes_text, count_text, escape_terminal, plural, s
 
 _EVERY_S = 2.0
 _LABEL = 16
+_ROOMY = 100
 
 
 class TerminalProgress:
@@ -81,6 +82,7 @@ class TerminalProgress:
     def end(self) -> None:
         """Leave the finished bar where it is."""
         if self._bar is not None:
+            self._bar.update(self._task, left="")
             self._bar.stop()
             self._bar = None
 
@@ -89,11 +91,12 @@ def _bar() -> Any:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+    console = Console(stderr=True)
     return Progress(
         TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=24),
+        BarColumn(bar_width=24 if console.width >= _ROOMY else 8),
         TextColumn("{task.fields[told]}", markup=False),
         TimeElapsedColumn(),
         TextColumn("{task.fields[left]}", markup=False),
-        console=Console(stderr=True),
+        console=console,
     )

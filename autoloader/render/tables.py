@@ -115,11 +115,11 @@ def _padded(text: str, size: int, right: bool) -> str:
 
 
 def fold(text: str, size: int) -> list[str]:
-    """Text in pieces no wider than `size`, broken after spaces, commas and slashes where there are any."""
+    """Text in pieces no wider than `size`, broken after spaces, commas, slashes and the like where there are any."""
     if cell_width(text) <= size:
         return [text]
     lines, line = [], ""
-    for chunk in re.findall(r"\d[\d.,]* [KMGTP]?B\b,? *|[^ ,/]*[ ,/]+|[^ ,/]+", text):
+    for chunk in re.findall(r"\d[\d.,]* [KMGTP]?B\b,? *|[^ ,/_-]*[ ,/_-]+|[^ ,/_-]+", text):
         if line and cell_width(line + chunk.rstrip()) > size:
             lines.append(line.rstrip())
             line = ""
