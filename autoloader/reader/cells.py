@@ -32,11 +32,25 @@ class Cell:
         value: The typed value; null where `bad`.
         bad: True where there is something that the type does not take. Never null. "false": cannot be.
         error: What is said of a bad value, one sentence without the value.
+        good: The typed value where it is known to be good: cheaper, may raise. "": `value`.
+        doubt: True at least where it is bad: cheaper. Never null. "": `bad`.
     """
 
     value: str
     bad: str
     error: str
+    good: str = ""
+    doubt: str = ""
+
+    @property
+    def strict_value(self) -> str:
+        """The value for a SELECT that has raised where there was a doubt."""
+        return self.good or self.value
+
+    @property
+    def strict_bad(self) -> str:
+        """The condition under which such a SELECT raises."""
+        return self.doubt or self.bad
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +121,13 @@ def text_cell(value: str, kind: Primitive | Decimal) -> Cell:
     accepted = f"regexp_full_match({value}, {literal(rule.accept)})"
     if rule.check:
         accepted = f"CASE WHEN {accepted} THEN {rule.check.format(v=value)} ELSE false END"
+    doubt = f"NOT coalesce({accepted}, true)"
     exact = _exact_exponent(value, kind)
     if exact:
         accepted = f"({accepted} OR {exact})"
     typed = f"CASE WHEN {accepted} THEN {rule.attempt.format(v=value)} END"
-    return Cell(typed, f"({value} IS NOT NULL AND ({typed}) IS NULL)", f"is not {rule.wanted}")
+    bad = f"({value} IS NOT NULL AND ({typed}) IS NULL)"
+    return Cell(typed, bad, f"is not {rule.wanted}", rule.convert.format(v=value), doubt)
 
 
 def _exact_exponent(value: str, kind: Primitive | Decimal) -> str:

@@ -6,9 +6,9 @@ from typing import Any
 
 from autoloader.reader.cells import Cell, null_of, text_cell
 from autoloader.reader.duck import literal
-from autoloader.reader.jsonfile import as_array, as_map, as_object, merge_structures, pointer, spellings
+from autoloader.reader.jsonlook import as_array, as_map, as_object, merge_structures, pointer, spellings
 from autoloader.reader.raw import RawColumn
-from autoloader.reader.typed import either, mapped, packed
+from autoloader.reader.typed import Kind, mapped, packed, paired, typed_cell
 from autoloader.schema import Decimal, ListOf, MapOf, Primitive, Struct, Type
 
 _UNMARK = r'"\\u0001([^"]*)"'
@@ -18,6 +18,8 @@ def json_column(column: RawColumn, target: Type) -> Cell:
     """A top-level key cast to the target."""
     if isinstance(target, Primitive | Decimal):
         return _plain(column.sql, column.scalar, target, column)
+    if column.shape is not None:
+        return typed_cell(column.shaped, column.shape, target)
     return json_cell(column.sql, column.duck, target, column, 0)
 
 
@@ -84,7 +86,8 @@ def _of_kind(value: str, cell: Cell, kind: str, target: Type) -> Cell:
     bad = strange if cell.bad == "false" else f"({strange} OR {cell.bad})"
     word = "list" if kind == "ARRAY" else ("map" if isinstance(target, MapOf) else "struct")
     error = f"is no {word}" + (f", or {cell.error}" if cell.error else "")
-    return Cell(cell.value, bad, error)
+    doubt = strange if cell.bad == "false" else f"({strange} OR {cell.strict_bad})"
+    return Cell(cell.value, bad, error, cell.strict_value, doubt)
 
 
 def _map(value: str, structure: Any, target: MapOf, column: RawColumn, depth: int) -> Cell:
@@ -96,12 +99,43 @@ def _map(value: str, structure: Any, target: MapOf, column: RawColumn, depth: in
         else Cell(null_of(key), "true", "has a key of a nested type")
     )
     value_cell = json_cell(f"json_extract({value}, {escaped})", structure, target.value, column, depth + 1)
-    both = either(key_cell, value_cell)
-    pair = Cell(f"struct_pack(key := {key_cell.value}, value := {value_cell.value})", both.bad, both.error)
     keys = f"CASE WHEN json_type({value}) = 'OBJECT' THEN json_keys({value}) END"
-    entries = mapped(keys, pair, item, "an entry")
-    typed = f"CASE WHEN json_type({value}) = 'OBJECT' THEN map_from_entries({entries.value}) END"
-    return _of_kind(value, Cell(typed, entries.bad, entries.error), "OBJECT", target)
+    entries = mapped(keys, paired(key_cell, value_cell), item, "an entry")
+    typed, good = (
+        f"CASE WHEN json_type({value}) = 'OBJECT' THEN map_from_entries({each}) END"
+        for each in (entries.value, entries.strict_value)
+    )
+    cell = Cell(typed, entries.bad, entries.error, good, entries.strict_bad)
+    return _of_kind(value, cell, "OBJECT", target)
+
+
+def shape_of(structure: Any, target: Type, exact: bool) -> tuple[Any, Kind] | None:
+    """How DuckDB can take a JSON value apart in one go without losing anything of what the target wants.
+
+    Returns:
+        The structure for `from_json`, and the type that comes out; None: some value is of another kind than
+        the target, or names differ in case only: it must be taken apart value by value.
+    """
+    match target:
+        case Struct(fields) if isinstance(structure, dict) and "" not in structure:
+            names = spellings(structure)
+            parts: dict[str, tuple[Any, Kind]] = {}
+            for field in fields:
+                keys = names.get(field.file_name.casefold(), [])
+                part = shape_of(structure[keys[0]], field.type, exact) if len(keys) == 1 else None
+                if len(keys) > 1 or (keys and part is None):
+                    return None
+                if part is not None:
+                    parts[keys[0]] = part
+            kinds = tuple((key, kind) for key, (_, kind) in parts.items())
+            return ({key: part for key, (part, _) in parts.items()}, Kind("struct", kinds)) if parts else None
+        case ListOf(element) if isinstance(structure, list):
+            inner = shape_of(structure[0] if structure else "NULL", element, exact)
+            return None if inner is None else ([inner[0]], Kind("list", (("child", inner[1]),)))
+        case Primitive() | Decimal() if isinstance(structure, str) and structure != "JSON":
+            return "VARCHAR", Kind("marked" if exact else "varchar")
+        case _:
+            return None
 
 
 def unknown_parts(column: RawColumn, target: Type) -> list[tuple[str, str]]:

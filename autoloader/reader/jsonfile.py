@@ -6,63 +6,28 @@ is broken. So a key that only the last record has is seen.
 
 from __future__ import annotations
 
-import itertools
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from operator import itemgetter
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from autoloader.errors import ReadError
+from autoloader.reader.cells import is_plain
 from autoloader.reader.csvfile import numbered, open_lines
 from autoloader.reader.duck import first_row, literal
+from autoloader.reader.jsoncells import shape_of
+from autoloader.reader.jsonlook import Look, looks, merge_structures, pointer, spellings, structure_type
 from autoloader.reader.plain import check_utf8, first_bytes
 from autoloader.reader.raw import Raw, RawColumn, RowRule
-from autoloader.schema import Column, Decimal, ListOf, Primitive, Struct, TableSchema, Type, union
+from autoloader.schema import Decimal, TableSchema, Type
 
 if TYPE_CHECKING:
     import duckdb
 
 _LARGEST_OBJECT: Final = 1 << 28
-_KINDS: Final = {
-    "BOOLEAN": "boolean",
-    "UBIGINT": "long",
-    "BIGINT": "long",
-    "DOUBLE": "double",
-    "VARCHAR": "string",
-    "NULL": "string",
-    "JSON": "string",
-}
-MARK: Final = "\x01"
 _NUMBERS: Final = r"""((?:"(?:[^"\\]|\\.)*"|[^"0-9-]|-[^0-9"])*)(-?[0-9][0-9.eE+-]*|$)"""
 _MARKED: Final = r'\1"\\u0001\2"'
-_LONG: Final = "[0-9][0-9.]{15,}"
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """What one look over all records of a file has found.
-
-    Attributes:
-        records: Records, blank lines left out.
-        broken: Those that are no JSON.
-        strangers: Those that are JSON, but no object.
-        doubles: Those that have a key twice.
-        long_numbers: Whether a number may have more digits than a double holds.
-        first_is_broken: Whether the first record is.
-        last_is_broken: Whether the last one is.
-        structure: The keys of all objects and what they hold.
-    """
-
-    records: int = 0
-    broken: int = 0
-    strangers: int = 0
-    doubles: int = 0
-    long_numbers: bool = False
-    first_is_broken: bool = False
-    last_is_broken: bool = False
-    structure: dict[str, Any] = field(default_factory=dict)
 
 
 def open_json(
@@ -178,137 +143,6 @@ def ends_with_newline(path: Path) -> bool:
         return file.read(1) in (b"\n", b"\r", b"")
 
 
-def looks(con: duckdb.DuckDBPyConnection, relation: str) -> dict[int, Look]:
-    """One look over all records of a relation of `line`, `__row` and `__file`; by file."""
-    keys = "json_keys(good)"
-    found = con.execute(
-        "SELECT __file, structure, count(*), count(*) FILTER (good IS NULL),"
-        " count(*) FILTER (json_type(good) <> 'OBJECT'),"
-        f" count(*) FILTER (len({keys}) <> len(list_distinct(list_transform({keys}, lambda k: lower(k))))),"
-        f" bool_or(regexp_matches(line, '{_LONG}')), max(__row),"
-        " min(__row) FILTER (good IS NULL), max(__row) FILTER (good IS NULL)"
-        " FROM (SELECT *, CAST(json_structure(good) AS VARCHAR) AS structure FROM"
-        f" (SELECT *, CASE WHEN json_valid(line) THEN line END AS good FROM ({relation})))"
-        " GROUP BY __file, structure ORDER BY __file, min(__row)"
-    ).fetchall()
-    return {file: _look([row[1:] for row in rows]) for file, rows in itertools.groupby(found, itemgetter(0))}
-
-
-def _look(found: list[Any]) -> Look:
-    structure: Any = {}
-    for row in found:
-        inner = json.loads(row[0]) if row[0] is not None else None
-        if isinstance(inner, dict):
-            structure = merge_structures(structure, inner)
-    last = max(row[6] for row in found)
-    return Look(
-        records=sum(row[1] for row in found),
-        broken=sum(row[2] for row in found),
-        strangers=sum(row[3] for row in found),
-        doubles=sum(row[4] for row in found),
-        long_numbers=any(row[5] for row in found),
-        first_is_broken=any(row[7] == 0 for row in found),
-        last_is_broken=any(row[8] == last for row in found),
-        structure=structure,
-    )
-
-
-def merge_structures(left: Any, right: Any) -> Any:
-    """One structure for the values of both; `JSON` where they are of different kinds."""
-    if left == right or right == "NULL":
-        return left
-    if left == "NULL":
-        return right
-    if isinstance(left, dict) and isinstance(right, dict):
-        merged = dict(left)
-        for key, inner in right.items():
-            merged[key] = merge_structures(merged[key], inner) if key in merged else inner
-        return merged
-    if isinstance(left, list) and isinstance(right, list):
-        if not (left and right):
-            return left or right
-        return [merge_structures(left[0], right[0])]
-    numbers = ("UBIGINT", "BIGINT", "DOUBLE")
-    if left in numbers and right in numbers:
-        return max(left, right, key=numbers.index)
-    if not isinstance(left, dict | list | tuple) and not isinstance(right, dict | list | tuple):
-        return "JSON" if "JSON" in (left, right) else ("scalar", left, right)
-    return _mixed([*_options(left), *_options(right)])
-
-
-def _options(structure: Any) -> list[Any]:
-    return list(structure[1:]) if isinstance(structure, tuple) else [structure]
-
-
-def _mixed(options: list[Any]) -> Any:
-    """Values of several kinds: the objects as one, the arrays as one, the scalars by name."""
-    result: list[Any] = ["mixed"]
-    for kind in (dict, list):
-        alike = [o for o in options if isinstance(o, kind)]
-        if alike:
-            merged = alike[0]
-            for other in alike[1:]:
-                merged = merge_structures(merged, other)
-            result.append(merged)
-    result.extend(dict.fromkeys(o for o in options if isinstance(o, str)))
-    return tuple(result)
-
-
-def as_object(structure: Any) -> dict[str, Any] | None:
-    """What is known of the objects among the values; None: any key may be there."""
-    options = _options(structure)
-    if structure is None or "JSON" in options:
-        return None
-    return next((o for o in options if isinstance(o, dict)), {})
-
-
-def as_array(structure: Any) -> Any:
-    """The structure of the elements of the arrays among the values; None: anything may be there."""
-    options = _options(structure)
-    if structure is None or "JSON" in options:
-        return None
-    found = next((o for o in options if isinstance(o, list)), [])
-    return found[0] if found else "NULL"
-
-
-def as_map(structure: Any) -> Any:
-    """The structure of the values of all keys of the objects among the values; None: anything may be there."""
-    known = as_object(structure)
-    if known is None:
-        return None
-    merged: Any = "NULL"
-    for inner in known.values():
-        merged = merge_structures(merged, inner)
-    return merged
-
-
-def structure_type(structure: Any) -> Type:
-    """The type of one node of DuckDB's JSON structure; `string` where values of several kinds met."""
-    if isinstance(structure, dict):
-        fields = TableSchema(())
-        for key, inner in structure.items():
-            fields = union(fields, TableSchema((Column(key, structure_type(inner)),)))
-        return Struct(fields.columns) if fields.columns else Primitive("string")
-    if isinstance(structure, list):
-        return ListOf(structure_type(structure[0]) if structure else Primitive("string"))
-    if isinstance(structure, tuple):
-        return Primitive("string")
-    return Primitive(_KINDS.get(str(structure), "string"))
-
-
-def pointer(key: str) -> str:
-    """The JSON pointer of one key, as SQL."""
-    return literal("/" + key.replace("~", "~0").replace("/", "~1"))
-
-
-def spellings(structure: dict[str, Any]) -> dict[str, list[str]]:
-    """The keys of an object's structure, those that differ in case only together, in order of appearance."""
-    grouped: dict[str, list[str]] = {}
-    for key in structure:
-        grouped.setdefault(key.casefold(), []).append(key)
-    return grouped
-
-
 def looked_at(relation: str, look: Look, schema: TableSchema) -> Raw:
     """The raw relation of records of which `look` says what they hold."""
     exact = _must_be_exact(look, schema)
@@ -320,29 +154,35 @@ def looked_at(relation: str, look: Look, schema: TableSchema) -> Raw:
         good = f"left({marked}, -8)"
     keys = list(look.structure)
     pointers = ", ".join(pointer(k) for k in keys)
-    texts = f", json_extract_string(good, [{pointers}]) AS texts" if keys else ""
-    columns = []
-    for names in spellings(look.structure).values():
-        scalar = _first([f"texts[{keys.index(n) + 1}]" for n in names])
-        nested = _first([f"json_extract(good, {pointer(n)})" for n in names])
-        kind = structure_type({n: look.structure[n] for n in names})
-        inner = kind.fields[0].type if isinstance(kind, Struct) else kind
-        structure = look.structure[names[0]] if len(names) == 1 else _merged(look.structure, names)
-        columns.append(
-            RawColumn(
-                name=names[0],
-                sql=nested,
-                kind="json",
-                type=inner,
-                duck=structure,
-                scalar=f"ltrim({scalar}, chr(1))" if exact else scalar,
-                exact=exact,
-            )
-        )
+    taken = f", json_extract_string(good, [{pointers}]) AS texts, json_extract(good, [{pointers}]) AS nodes"
+    columns = [_column(look.structure, names, schema, exact) for names in spellings(look.structure).values()]
+    shaped = "".join(f", {c.shaped} AS shaped{n}" for n, c in enumerate(columns) if c.shape is not None)
     return Raw(
-        relation=f"SELECT *{texts} FROM (SELECT line, __row, __file, {good} AS good FROM ({relation}))",
-        columns=tuple(columns),
+        relation=f"SELECT *{shaped} FROM (SELECT *{taken if keys else ''} FROM"
+        f" (SELECT line, __row, __file, {good} AS good FROM ({relation})))",
+        columns=tuple(replace(c, shaped=f"shaped{n}") if c.shape is not None else c for n, c in enumerate(columns)),
         rows=_row_rules(look),
+    )
+
+
+def _column(keys: dict[str, Any], names: list[str], schema: TableSchema, exact: bool) -> RawColumn:
+    """One column, of the keys that are its name in some case."""
+    places = [list(keys).index(n) + 1 for n in names]
+    scalar = _first([f"texts[{place}]" for place in places])
+    node = _first([f"nodes[{place}]" for place in places])
+    structure = keys[names[0]] if len(names) == 1 else _merged(keys, names)
+    target = next((c.type for c in schema.columns if c.file_name.casefold() == names[0].casefold()), None)
+    shape = None if target is None or is_plain(target) else shape_of(structure, target, exact)
+    return RawColumn(
+        name=names[0],
+        sql=node,
+        kind="json",
+        type=structure_type(structure),
+        duck=structure,
+        scalar=f"ltrim({scalar}, chr(1))" if exact else scalar,
+        exact=exact,
+        shape=None if shape is None else shape[1],
+        shaped="" if shape is None else f"from_json({node}, {literal(json.dumps(shape[0]))})",
     )
 
 

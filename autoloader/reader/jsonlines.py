@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Final
 import pyarrow as pa
 
 from autoloader.errors import ReadError
-from autoloader.reader.jsonfile import Look, ends_with_newline, lines_of, looked_at, looks
+from autoloader.reader.jsonfile import ends_with_newline, lines_of, looked_at
+from autoloader.reader.jsonlook import Look, looks
 from autoloader.reader.raw import Raw
 from autoloader.schema import TableSchema
 

@@ -27,6 +27,8 @@ class RawColumn:
         duck: The `DuckDBPyType` of a typed column.
         scalar: Of a json column: the VARCHAR expression of its value.
         exact: Of a json column: its numbers are marked strings, `scalar` is already without the mark.
+        shape: Of a json column of parts: the type of `shaped`, None: it must be taken from the JSON part by part.
+        shaped: SQL of its value with texts for scalars.
     """
 
     name: str
@@ -36,6 +38,8 @@ class RawColumn:
     duck: Any = None
     scalar: str = ""
     exact: bool = False
+    shape: Any = None
+    shaped: str = ""
 
 
 @dataclass(frozen=True, slots=True)

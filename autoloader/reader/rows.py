@@ -238,8 +238,8 @@ def strict_select(made: Layout, facts: str) -> str:
                 guards.append(f"coalesce({rule.check.format(v=text)}, true)")
             values.append(f"{rule.convert.format(v=text)} AS v{index}")
         else:
-            guards.append(f"NOT coalesce({target.cell.bad}, false)")
-            values.append(f"{target.cell.value} AS v{index}")
+            guards.append(f"NOT coalesce({target.cell.strict_bad}, false)")
+            values.append(f"{target.cell.strict_value} AS v{index}")
     guards.extend(_text_guards(texts))
     where = ""
     if guards:

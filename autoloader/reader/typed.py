@@ -5,6 +5,7 @@ A value that would lose digits, its range or its time of day is bad, never round
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Final
 
 from autoloader.reader.cells import Cell, null_of, text_cell
@@ -23,8 +24,18 @@ _ZONED: Final = frozenset({"timestamptz", "timestamp with time zone"})
 _TEXTS: Final = frozenset({"varchar", "json", "enum"})
 
 
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A type that looks like a `DuckDBPyType`; `marked` is a VARCHAR whose numbers have a mark in front."""
+
+    id: str
+    children: tuple[tuple[str, Any], ...] = ()
+
+
 def typed_cell(value: str, source: Any, target: Type, depth: int = 0) -> Cell:
     """`value`, of the `DuckDBPyType` source, cast to the target."""
+    if source.id == "marked":
+        return typed_cell(f"ltrim({value}, chr(1))", Kind("varchar"), target, depth)
     if source.id in ("null", "sqlnull", '"null"'):
         return Cell(null_of(target), "false", "")
     match target:
@@ -47,13 +58,15 @@ def _misfit(value: str, source: Any, target: Type) -> Cell:
 def _checked(value: str, typed: str, lost: str, error: str) -> Cell:
     """`typed`, bad where it is null or `lost`; null again where it is bad."""
     bad = f"({value} IS NOT NULL AND (({typed}) IS NULL OR coalesce({lost}, false)))"
-    return Cell(f"CASE WHEN NOT {bad} THEN {typed} END", bad, error)
+    return Cell(f"CASE WHEN NOT {bad} THEN {typed} END", bad, error, typed)
 
 
 def _primitive(value: str, source: Any, target: Primitive) -> Cell:
     word, kind = source.id, target.name
     if kind == "string":
         return _string(value, source)
+    if word == "varchar":
+        return text_cell(value, target)
     if word in _TEXTS:
         return text_cell(f"CAST({value} AS VARCHAR)", target)
     if kind in ("int", "long"):
@@ -109,6 +122,8 @@ def _floating(value: str, source: Any, target: Primitive) -> Cell:
 
 
 def _decimal(value: str, source: Any, target: Decimal) -> Cell:
+    if source.id == "varchar":
+        return text_cell(value, target)
     if source.id in _INTEGERS or source.id == "decimal":
         sizes = dict(source.children) if source.id == "decimal" else {}
         if sizes == {"precision": target.precision, "scale": target.scale}:
@@ -172,8 +187,12 @@ def mapped(items: str, cell: Cell, item: str, what: str) -> Cell:
     typed = f"list_transform({items}, lambda {item}: {cell.value})"
     if cell.bad == "false":
         return Cell(typed, "false", "")
-    bad = f"coalesce(list_bool_or(list_transform({items}, lambda {item}: {cell.bad})), false)"
-    return Cell(f"CASE WHEN NOT {bad} THEN {typed} END", bad, f"has {what} that {cell.error}")
+    bad, doubt = (
+        f"coalesce(list_bool_or(list_transform({items}, lambda {item}: {condition})), false)"
+        for condition in (cell.bad, cell.strict_bad)
+    )
+    good = f"list_transform({items}, lambda {item}: {cell.strict_value})"
+    return Cell(f"CASE WHEN NOT {bad} THEN {typed} END", bad, f"has {what} that {cell.error}", good, doubt)
 
 
 def _map(value: str, source: Any, target: MapOf, depth: int) -> Cell:
@@ -183,19 +202,25 @@ def _map(value: str, source: Any, target: MapOf, depth: int) -> Cell:
     item = _variable(depth)
     key = typed_cell(f"{item}.key", parts["key"], target.key, depth + 1)
     entry = typed_cell(f"{item}.value", parts["value"], target.value, depth + 1)
-    both = either(key, entry)
-    pair = Cell(f"struct_pack(key := {key.value}, value := {entry.value})", both.bad, both.error)
-    entries = mapped(f"map_entries({value})", pair, item, "an entry")
-    typed = f"CASE WHEN {value} IS NOT NULL THEN map_from_entries({entries.value}) END"
-    return Cell(typed, entries.bad, entries.error)
+    entries = mapped(f"map_entries({value})", paired(key, entry), item, "an entry")
+    typed, good = (
+        f"CASE WHEN {value} IS NOT NULL THEN map_from_entries({each}) END"
+        for each in (entries.value, entries.strict_value)
+    )
+    return Cell(typed, entries.bad, entries.error, good, entries.strict_bad)
 
 
-def either(*cells: Cell) -> Cell:
-    """The bad conditions of several cells as one; the sentence is that of the first that can be bad."""
-    bads = [c for c in cells if c.bad != "false"]
+def paired(key: Cell, value: Cell) -> Cell:
+    """A key and a value as one entry of a map; the sentence is that of the first that can be bad."""
+    typed, good = (
+        f"struct_pack(key := {k}, value := {v})"
+        for k, v in ((key.value, value.value), (key.strict_value, value.strict_value))
+    )
+    bads = [c for c in (key, value) if c.bad != "false"]
     if not bads:
-        return Cell("NULL", "false", "")
-    return Cell("NULL", "(" + " OR ".join(c.bad for c in bads) + ")", bads[0].error)
+        return Cell(typed, "false", "")
+    bad, doubt = (" OR ".join(parts) for parts in zip(*((c.bad, c.strict_bad) for c in bads), strict=True))
+    return Cell(typed, f"({bad})", bads[0].error, good, f"({doubt})")
 
 
 def _struct(value: str, source: Any, fields: tuple[Column, ...], target: Type, depth: int) -> Cell:
@@ -221,8 +246,11 @@ def packed(present: str, cells: list[tuple[str, Cell]]) -> Cell:
     if not bads:
         return Cell(typed, "false", "")
     bad = f"({present} AND (" + " OR ".join(c.bad for _, c in bads) + "))"
+    doubt = f"({present} AND (" + " OR ".join(c.strict_bad for _, c in bads) + "))"
+    goods = ", ".join(f"{name(n)} := {c.strict_value}" for n, c in cells)
+    good = f"CASE WHEN {present} THEN struct_pack({goods}) END"
     error = "; or ".join(f"has a field {n} that {c.error}" for n, c in bads[:3])
-    return Cell(f"CASE WHEN NOT {bad} THEN {typed} END", bad, error)
+    return Cell(f"CASE WHEN NOT {bad} THEN {typed} END", bad, error, good, doubt)
 
 
 def _text(value: str) -> str:
