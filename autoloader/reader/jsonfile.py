@@ -153,25 +153,35 @@ def looked_at(relation: str, look: Look, schema: TableSchema) -> Raw:
         marked = f"regexp_replace({good}, {literal(_NUMBERS)}, {literal(_MARKED)}, 'g')"
         good = f"left({marked}, -8)"
     keys = list(look.structure)
-    pointers = ", ".join(pointer(k) for k in keys)
-    taken = f", json_extract_string(good, [{pointers}]) AS texts, json_extract(good, [{pointers}]) AS nodes"
-    columns = [_column(look.structure, names, schema, exact) for names in spellings(look.structure).values()]
+    targets = {c.file_name.casefold(): c.type for c in schema.columns}
+    nodes = [k for k in keys if _has_node(look.structure[k], targets.get(k.casefold()))]
+    taken = f", json_extract_string(good, [{', '.join(map(pointer, keys))}]) AS texts" if keys else ""
+    taken += f", json_extract(good, [{', '.join(map(pointer, nodes))}]) AS nodes" if nodes else ""
+    columns = [
+        _column(look.structure, names, nodes, targets.get(folded), exact)
+        for folded, names in spellings(look.structure).items()
+    ]
     shaped = "".join(f", {c.shaped} AS shaped{n}" for n, c in enumerate(columns) if c.shape is not None)
     return Raw(
-        relation=f"SELECT *{shaped} FROM (SELECT *{taken if keys else ''} FROM"
+        relation=f"SELECT *{shaped} FROM (SELECT *{taken} FROM"
         f" (SELECT line, __row, __file, {good} AS good FROM ({relation})))",
         columns=tuple(replace(c, shaped=f"shaped{n}") if c.shape is not None else c for n, c in enumerate(columns)),
         rows=_row_rules(look),
     )
 
 
-def _column(keys: dict[str, Any], names: list[str], schema: TableSchema, exact: bool) -> RawColumn:
+def _has_node(structure: Any, target: Type | None) -> bool:
+    """Whether the JSON of a key's values is wanted, not only their text."""
+    return target is None or not is_plain(target) or not isinstance(structure, str)
+
+
+def _column(keys: dict[str, Any], names: list[str], nodes: list[str], target: Type | None, exact: bool) -> RawColumn:
     """One column, of the keys that are its name in some case."""
-    places = [list(keys).index(n) + 1 for n in names]
-    scalar = _first([f"texts[{place}]" for place in places])
-    node = _first([f"nodes[{place}]" for place in places])
+    scalar = _first([f"texts[{list(keys).index(n) + 1}]" for n in names])
+    node = _first(
+        [f"nodes[{nodes.index(n) + 1}]" if n in nodes else f"json_extract(good, {pointer(n)})" for n in names]
+    )
     structure = keys[names[0]] if len(names) == 1 else _merged(keys, names)
-    target = next((c.type for c in schema.columns if c.file_name.casefold() == names[0].casefold()), None)
     shape = None if target is None or is_plain(target) else shape_of(structure, target, exact)
     return RawColumn(
         name=names[0],

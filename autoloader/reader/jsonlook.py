@@ -58,7 +58,10 @@ def looks(con: duckdb.DuckDBPyConnection, relation: str) -> dict[int, Look]:
     """One look over all records of a relation of `line`, `__row` and `__file`; by file."""
     valid = f"(SELECT *, CASE WHEN json_valid(line) THEN line END AS good FROM ({relation}))"
     found = _keys(con, valid)
-    objects = f"(SELECT * FROM {valid} WHERE CASE WHEN good IS NULL THEN false ELSE json_type(good) = 'OBJECT' END)"
+    objects = f"(SELECT *, line AS good FROM ({relation}))"
+    if any(look.broken or look.strangers for look in found.values()):
+        is_object = "CASE WHEN good IS NULL THEN false ELSE json_type(good) = 'OBJECT' END"
+        objects = f"(SELECT * FROM {valid} WHERE {is_object})"
     keys = list(dict.fromkeys(key for look in found.values() for key in look.structure))
     if not keys:
         return found
