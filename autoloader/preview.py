@@ -9,7 +9,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from autoloader.reader import ReadContract
 
+LARGE_BYTES: Final = 32 * 1024 * 1024  # of a file from here on, only the first rows are looked at
+LARGE_ROWS: Final = 100_000
 _TABLE: Final = "previewed"
 _LINEAGE: Final = frozenset({"_src_file_id", "_src_path", "_src_row", "_batch_id", "_ingested_at"})
 
@@ -134,12 +136,29 @@ def _read(
         own.mkdir()
         table = f"{_TABLE}_{number}"
 
-        def keep(select_sql: str, table: str = table) -> str:
-            con.execute(f"CREATE OR REPLACE TABLE {table} AS {select_sql}")
+        large = sum(file.path.stat().st_size for file in group) >= LARGE_BYTES
+        limit = f" LIMIT {LARGE_ROWS}" if large and len(group) == 1 else ""
+
+        def keep(select_sql: str, table: str = table, limit: str = limit) -> str:
+            con.execute(f"CREATE OR REPLACE TABLE {table} AS SELECT * FROM ({select_sql}){limit}")
             return table
 
         with reader.open_reading(con, group, contract, own) as reading:
-            yield reading.run(keep)
+            done = reading.run(keep, rows_of=lambda table: len(con.execute(f"FROM {table} SELECT 1").fetchall()))
+        yield _said(done, limit)
+
+
+def _said(done: reader.Done[str], limit: str) -> reader.Done[str]:
+    """The outcome with a note where not the whole file was looked at."""
+    if not limit:
+        return done
+    files = [
+        replace(file, rows=min(file.rows, LARGE_ROWS), notes=(*file.notes, f"its first {LARGE_ROWS:,} rows"))
+        if file.rows >= LARGE_ROWS
+        else file
+        for file in done.files
+    ]
+    return replace(done, files=tuple(files))
 
 
 def _shown(
