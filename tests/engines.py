@@ -42,15 +42,11 @@ def cluster(workers: int = 2) -> Iterator[str]:
         url = f"spark://127.0.0.1:{port}"
         host = ["--host", "127.0.0.1", "--webui-port", "0"]
         package = "org.apache.spark.deploy"
-        master = stack.enter_context(
-            _spark("spark-class", f"{package}.master.Master", *host, "--port", str(port))
-        )
+        master = stack.enter_context(_spark("spark-class", f"{package}.master.Master", *host, "--port", str(port)))
         _await(lambda: "New state: ALIVE" in _text(master), "the master")
         logs = [
             stack.enter_context(
-                _spark(
-                    "spark-class", f"{package}.worker.Worker", *host, "--cores", "1", "--memory", "1g", url
-                )
+                _spark("spark-class", f"{package}.worker.Worker", *host, "--cores", "1", "--memory", "1g", url)
             )
             for _ in range(workers)
         ]

@@ -127,9 +127,7 @@ def regex_of(tokens: Alternative, *, hide: bool = False) -> str:
             out.append(_deep(last=last, hide=hide))
             at += 1 if last else 2  # the '/' after it is part of its expression
             continue
-        out.append(
-            _token(token, first=starts and hide, rest_starts=_may_be_empty_before(tokens, at) and hide)
-        )
+        out.append(_token(token, first=starts and hide, rest_starts=_may_be_empty_before(tokens, at) and hide))
         at += 1
     return "".join(out)
 

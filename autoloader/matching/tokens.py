@@ -82,9 +82,7 @@ def _check_whole(pattern: str) -> None:
     if pattern.startswith("/"):
         raise malformed(pattern, "Keys below source.path do not begin with '/'.", "Drop the first '/'.")
     if pattern.startswith(("./", "../")):
-        raise malformed(
-            pattern, "Patterns begin below source.path.", f"Write {pattern.lstrip('./') or '**'!r}."
-        )
+        raise malformed(pattern, "Patterns begin below source.path.", f"Write {pattern.lstrip('./') or '**'!r}.")
     if pattern.endswith("/") and not pattern.endswith("\\/"):
         raise malformed(pattern, "A file's key never ends in '/'.", f'Write "{pattern}**".')
     if found := _BRACE_RANGE.search(pattern):
@@ -110,9 +108,7 @@ class _Parser:
                 case "{":
                     choice = self._braces(depth)
                 case "}":
-                    raise malformed(
-                        self._text, "A '}' closes nothing.", r"Write \} for the character itself."
-                    )
+                    raise malformed(self._text, "A '}' closes nothing.", r"Write \} for the character itself.")
                 case _:
                     choice = [(self._single(),)]
             size *= len(choice)
@@ -132,9 +128,7 @@ class _Parser:
         while True:
             choices.extend(self.sequence(depth + 1))
             if self._at >= len(self._text):
-                raise malformed(
-                    self._text, "A '{' is never closed.", r"Add '}', or write \{ for the character."
-                )
+                raise malformed(self._text, "A '{' is never closed.", r"Add '}', or write \{ for the character.")
             self._at += 1
             if self._text[self._at - 1] == "}":
                 break

@@ -74,9 +74,7 @@ def local_bounds(window: Window, timezone: str) -> tuple[datetime | None, dateti
     return first, last
 
 
-def slices(
-    window: Window, step: str | None, order: Literal["oldest", "newest"], timezone: str
-) -> tuple[Slice, ...]:
+def slices(window: Window, step: str | None, order: Literal["oldest", "newest"], timezone: str) -> tuple[Slice, ...]:
     """The window cut into consecutive slices, every instant of it in exactly one.
 
     Cuts fall on the zone's calendar, counted from the window's start: a day is a day also when the clocks
@@ -124,9 +122,7 @@ def _cuts(from_at: datetime, until_at: datetime, step: str, zone: ZoneInfo) -> l
     cuts = [from_at]
     while True:
         if len(cuts) > MAX_SLICES:
-            raise SettingsError(
-                f"The step {step!r} makes more than {MAX_SLICES:,} slices.", fix="Take a longer step."
-            )
+            raise SettingsError(f"The step {step!r} makes more than {MAX_SLICES:,} slices.", fix="Take a longer step.")
         at = _advance(from_at, len(cuts) * count, unit, zone)
         if at is None or at >= until_at:
             return cuts

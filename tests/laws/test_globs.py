@@ -139,16 +139,14 @@ def keys_of(template: str) -> st.SearchStrategy[str]:
     filled = st.tuples(VALUES, PARTS, PARTS, PARTS).map(
         lambda v: template.replace("{Y}", v[0]).replace("{m}", v[1]).replace("{d}", v[2]).replace("{H}", v[3])
     )
-    return st.tuples(
-        st.sampled_from(["", "eu/", "a_", "x1/"]), filled, st.sampled_from(["/f", "", "-1.csv"])
-    ).map("".join)
+    return st.tuples(st.sampled_from(["", "eu/", "a_", "x1/"]), filled, st.sampled_from(["/f", "", "-1.csv"])).map(
+        "".join
+    )
 
 
 @settings(max_examples=100, deadline=None)
 @given(
-    st.sampled_from(TEMPLATES).flatmap(
-        lambda t: st.tuples(st.just(t), st.lists(keys_of(t), min_size=1, max_size=20))
-    )
+    st.sampled_from(TEMPLATES).flatmap(lambda t: st.tuples(st.just(t), st.lists(keys_of(t), min_size=1, max_size=20)))
 )
 def test_a_path_date_is_the_same_in_sql_and_python(case: tuple[str, list[str]]) -> None:
     template, keys = case

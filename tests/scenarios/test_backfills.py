@@ -29,7 +29,7 @@ def declare(player: Player, store: Store, more: str = "") -> None:
 
 
 @pytest.fixture
-def at(monkeypatch: pytest.MonkeyPatch) -> "Clock":
+def at(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return Clock(monkeypatch)
 
 

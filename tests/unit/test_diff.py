@@ -90,7 +90,12 @@ def test_an_unchanged_file_is_judged_by_its_state(state: str, more: dict[str, An
     assert only(judge([A], [remembered(A, state, **more)]))["disposition"] == disposition
 
 
-@pytest.mark.parametrize("state", ["FAILED", "QUARANTINED", "PROCESSING", "MISSING"])
+def test_a_file_that_vanished_before_it_gave_rows_is_new_when_another_takes_its_name() -> None:
+    row = only(judge([{**A, "etag": "e2"}], [remembered(A, "MISSING", retry_count=3)]))
+    assert (row["disposition"], row["replaces"]) == ("new", None)
+
+
+@pytest.mark.parametrize("state", ["FAILED", "QUARANTINED", "PROCESSING"])
 def test_a_replaced_file_starts_afresh_whatever_became_of_the_old_one(state: str) -> None:
     row = only(judge([{**A, "etag": "e2"}], [remembered(A, state, retry_count=3)]))
     assert (row["disposition"], row["replaces"]) == ("changed", None)

@@ -30,6 +30,13 @@ def make_java(home: Path, version: str, modules: str | None = FIT) -> Path:
     return home
 
 
+@pytest.fixture(autouse=True)
+def no_active_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another suite's Spark may run in this process; what is tested here is starting one."""
+    monkeypatch.setattr(engine, "_active", lambda: None)
+    monkeypatch.setattr(engine, "_active_context", lambda: None)
+
+
 @pytest.fixture
 def no_usual_folders(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("autoloader.engine.java._USUAL", ())

@@ -88,9 +88,7 @@ def test_prefixes_end_at_the_first_wildcard_and_none_covers_another() -> None:
 def test_hidden_names_are_hidden_unless_an_include_spells_them_out() -> None:
     for key in ["_SUCCESS", "a/_temporary/x.csv", ".hidden", "a/.x.csv.crc", "x._COPYING_", "x.crc"]:
         assert is_hidden(key)
-        assert is_hidden(
-            key, [compile_glob("**"), compile_glob("**/*"), compile_glob("*"), compile_glob("**/?*")]
-        )
+        assert is_hidden(key, [compile_glob("**"), compile_glob("**/*"), compile_glob("*"), compile_glob("**/?*")])
     assert not is_hidden("a_b/c.d.csv")
     assert not is_hidden("_delta/x.json", [compile_glob("_delta/*.json")])
     assert is_hidden("_delta/_x.json", [compile_glob("_delta/*.json")])

@@ -113,9 +113,7 @@ def test_a_window_is_half_open_and_through_is_inclusive() -> None:
     assert last.holds(datetime(2015, 12, 31, 23, 59, 59, 500_000, tzinfo=UTC))
     assert last.until_at == datetime(2016, 1, 1, tzinfo=UTC)
     offset = timezone(timedelta(hours=2))
-    assert window(until=datetime(2015, 1, 1, tzinfo=offset)).until_at == datetime(
-        2014, 12, 31, 22, tzinfo=UTC
-    )
+    assert window(until=datetime(2015, 1, 1, tzinfo=offset)).until_at == datetime(2014, 12, 31, 22, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
@@ -139,9 +137,7 @@ def test_days_keep_to_the_calendar_over_both_clock_changes() -> None:
     zone = "America/New_York"
     spring = window(**{"from": date(2024, 3, 9)}, until=date(2024, 3, 12), timezone=zone)
     assert [
-        (s.label, s.until_at - s.from_at)
-        for s in slices(spring, "1 day", "oldest", zone)
-        if s.from_at and s.until_at
+        (s.label, s.until_at - s.from_at) for s in slices(spring, "1 day", "oldest", zone) if s.from_at and s.until_at
     ] == [
         ("2024-03-09/2024-03-10", timedelta(hours=24)),
         ("2024-03-10/2024-03-11", timedelta(hours=23)),
@@ -175,9 +171,7 @@ def test_years_from_a_leap_day_and_months_from_the_thirty_first_do_not_drift() -
 
 def test_a_window_without_an_end_or_a_step_is_one_slice() -> None:
     open_ended = Window(datetime(2015, 1, 1, tzinfo=UTC), None)
-    assert slices(open_ended, "1 year", "oldest", "UTC") == (
-        Slice("2015-01-01/..", open_ended.from_at, None),
-    )
+    assert slices(open_ended, "1 year", "oldest", "UTC") == (Slice("2015-01-01/..", open_ended.from_at, None),)
     whole = window(**{"from": date(2015, 1, 1)}, until=date(2017, 1, 1))
     assert [s.label for s in slices(whole, None, "oldest", "UTC")] == ["2015-01-01/2017-01-01"]
 
