@@ -419,7 +419,7 @@ def test_the_short_way_to_a_tables_state_tells_the_same_as_pyiceberg(local: Lake
 
 
 def test_a_catalog_that_does_not_answer_is_one_clear_error() -> None:
-    down = Lake({"type": "sql", "uri": "postgresql+psycopg2://me:secret@127.0.0.1:1/x", "warehouse": "/tmp/w"})
+    down = Lake({"type": "sql", "uri": "postgresql+psycopg2://me:secret@127.0.0.1:1/x", "warehouse": "/nowhere"})
     with pytest.raises(LakeError) as caught:
         down.table("raw.flights")
     assert "secret" not in str(caught.value)
