@@ -7,6 +7,7 @@ table's history tells the next apply which side of the commit it died on.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final
@@ -89,7 +90,7 @@ def load_lane(tools: Tools, target: Target, files: pa.Table, lease: Lease, budge
             stopped = _stop_reason(tools, budget, counts, time.monotonic() - started)
             if stopped is not None:
                 break
-            done = _load_batch(tools, target, part, lease)
+            done = _load_batch(tools, target, part, lease, _teller(tools, counts, part))
             counts.add(done.counts)
             snapshot_id = done.snapshot_id or snapshot_id
             problems.extend(done.problems)
@@ -107,7 +108,18 @@ def _stop_reason(tools: Tools, budget: Budget, counts: Counts, elapsed_s: float)
     return budget.exceeded(counts, elapsed_s) if counts.batches else None
 
 
-def _load_batch(tools: Tools, target: Target, part: pa.Table, lease: Lease) -> Loaded:
+def _teller(tools: Tools, before: Counts, part: pa.Table) -> Callable[[int, int], None]:
+    """Progress inside a batch: its files and bytes count by the share of its tasks that are done."""
+    files, size = part.num_rows, _bytes(part)
+
+    def tell(done: int, total: int) -> None:
+        share = done / total if total else 0.0
+        tools.progress.advance(before.files + int(files * share), before.bytes + int(size * share), None)
+
+    return tell
+
+
+def _load_batch(tools: Tools, target: Target, part: pa.Table, lease: Lease, tell: Callable[[int, int], None]) -> Loaded:
     claimed = tools.ledger.claim(target.run_id, target.ingestion, target.lane, part, lease, now=tools.clock())
     counts = Counts(batches=1, left_out=claimed.left_out.num_rows)
     problems = [(row["file_path"], row["reason"]) for row in claimed.left_out.slice(0, 20).to_pylist()]
@@ -116,7 +128,7 @@ def _load_batch(tools: Tools, target: Target, part: pa.Table, lease: Lease) -> L
     batch_id = claimed.batch_id
     tools.events.send("batch_claimed", run_id=target.run_id, batch_id=batch_id, files=claimed.files.num_rows)
     tools.at("claimed")
-    results = _written(tools, target, batch_id, claimed.files, lease)
+    results = _written(tools, target, batch_id, claimed.files, lease, tell)
     tools.at("loaded")
     tools.ledger.written(batch_id, to_blob(results), lease=lease, now=tools.clock())
     tools.at("written")
@@ -138,17 +150,19 @@ def _load_batch(tools: Tools, target: Target, part: pa.Table, lease: Lease) -> L
     return Loaded(counts, snapshot_id, None, tuple(problems + _failed(outcome)))
 
 
-def _written(tools: Tools, target: Target, batch_id: str, files: pa.Table, lease: Lease) -> pa.Table:
+def _written(
+    tools: Tools, target: Target, batch_id: str, files: pa.Table, lease: Lease, tell: Callable[[int, int], None]
+) -> pa.Table:
     """What the tasks wrote. Where they fail, the files are given back at once and nothing is left behind."""
     try:
-        return _write(tools, target, batch_id, files)
+        return _write(tools, target, batch_id, files, tell)
     except AutoloaderError:
         tools.ledger.release(batch_id, lease=lease, now=tools.clock())
         tools.lake.sweep(target.table, batch_id)
         raise
 
 
-def _write(tools: Tools, target: Target, batch_id: str, files: pa.Table) -> pa.Table:
+def _write(tools: Tools, target: Target, batch_id: str, files: pa.Table, tell: Callable[[int, int], None]) -> pa.Table:
     """Run the loader's tasks over a batch; one result row per file, one per data file."""
     engine = tools.engine()
     job = loader.LoadJob(
@@ -160,7 +174,7 @@ def _write(tools: Tools, target: Target, batch_id: str, files: pa.Table) -> pa.T
         storage=tools.storage,
     )
     tasks = as_tasks(files, _task_count(files, engine.parallelism))
-    return engine.map(tasks, loader.load_files(job), loader.RESULT)
+    return engine.map(tasks, loader.load_files(job), loader.RESULT, on_progress=tell)
 
 
 def _task_count(files: pa.Table, parallelism: int) -> int:
