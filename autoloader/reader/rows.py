@@ -281,7 +281,9 @@ def _text_guards(texts: Sequence[tuple[str, str]]) -> list[str]:
             count = sum(1 for _, a in chunk if a == accept)
             pattern += f"(?:(?:{accept})?,){{{count}}}"
         fields = ", ".join(f"{text}, ','" for text, _ in chunk)
-        guards.append(f"regexp_full_match(concat({fields}), {literal(pattern)})")
+        # the same as regexp_full_match, which takes half as long again
+        whole = rf"\A(?:{pattern})\z"
+        guards.append(f"regexp_matches(concat({fields}), {literal(whole)})")
     return guards
 
 
