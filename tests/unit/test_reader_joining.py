@@ -126,5 +126,6 @@ def test_files_are_joined_where_it_is_safe_and_not_where_it_is_not(tmp_path: Pat
     assert joined(crlf, tmp_path)
     assert not joined({**FILLER, "crlf": b"a,b\r\n1,2\r\n"}, tmp_path)
     assert not joined({**FILLER, "lone": b"a,b\n1,2\r3\n"}, tmp_path)
+    assert not joined(FILLER, tmp_path, Dialect(delimiter="=")), "the mark would be cut"
     assert not joined({"one": b"a,b\n1,2\n"}, tmp_path), "not worth it"
     assert not joined({**FILLER, "large": b"a,b\n" + b"1,2\n" * 1_000_000}, tmp_path), "not worth it"
