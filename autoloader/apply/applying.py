@@ -221,6 +221,7 @@ def _load(tools: Tools, work: Work, change: Change, lease: Lease, done: Done) ->
     name, lane = change.ingestion, change.lane or "live"
     files = _lane_files(work.files, name, lane)
     estimate = change.impact
+    tools.switch_profile(work.recipes[name].spec.compute.of(lane))
     if files.num_rows:
         tools.engine()  # waited for here: Spark's start is no run's time
     run_id = tools.ledger.start_run(
@@ -273,8 +274,7 @@ def _load(tools: Tools, work: Work, change: Change, lease: Lease, done: Done) ->
 
 def _run_facts(recipe: Recipe, lane: str) -> dict[str, str | None]:
     """What calibration needs to know of a run: the format, and the compute profile that it ran on."""
-    compute = recipe.spec.compute
-    return {"format": recipe.format, "profile": compute.backfill if lane == "backfill" else compute.live}
+    return {"format": recipe.format, "profile": recipe.spec.compute.of(lane)}
 
 
 def _load_files(

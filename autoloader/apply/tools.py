@@ -49,6 +49,10 @@ class Silent:
         """Nothing."""
 
 
+def _one_fits_all(profile: str) -> None:
+    """Every lane gets the same engine."""
+
+
 @dataclass(slots=True)
 class Death:
     """A test hook: the process kills itself with SIGKILL when it has passed a step for the nth time.
@@ -86,6 +90,7 @@ class Tools:
         ledger: The state.
         lake: The tables.
         engine: Gives the running Spark; waits for it when it is still starting.
+        switch_profile: Told the compute profile that the next lane asks for; `engine` gives such a Spark from then on.
         storage: Per scheme, how to reach it.
         clock: Now, aware UTC.
         holder: Who holds the leases: host, process and user.
@@ -103,6 +108,7 @@ class Tools:
     clock: Callable[[], datetime]
     holder: str
     events: Events
+    switch_profile: Callable[[str], None] = _one_fits_all
     progress: Progress = field(default_factory=Silent)
     stop: Stop = field(default_factory=Stop)
     batch_size: BatchSize = field(default_factory=BatchSize)

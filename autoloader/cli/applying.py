@@ -66,23 +66,22 @@ def apply(  # one parameter per option of the contract
         max_usd=max_usd,
         resume=resume,
     )
-    started: Any = None
+    engines: Any = None
     if saved:
         project, planned = _from_saved(Path(target), env, variables)
     else:
         project = open_project(target, env, variables)
         with talking() as talk:
-            planned, started = project.plan_for_apply(wishes, talk=talk, engine=engine)
+            planned, engines = project.plan_for_apply(wishes, talk=talk, engine=engine)
         say(planned.text(length="default", color=wants_color(sys.stderr), width=width()))
         asks = not approved and resume is None and bool(planned.plan.changes)
         if planned.plan.errored or (asks and not _agrees(planned)):
-            if started is not None:
-                started.stop()
+            engines.stop()
             say("Nothing was changed.")
             return 1 if planned.plan.errored else 0
     with _stopping() as stop, TerminalProgress() as progress, talking() as talk:
         report = project.apply(
-            planned, engine=engine, events=events, progress=progress, stop=stop, talk=talk, started=started
+            planned, engine=engine, events=events, progress=progress, stop=stop, talk=talk, started=engines
         )
     if output == "json":
         print_json(report.to_json())

@@ -49,7 +49,8 @@ def start(
             `auto` takes an active session, else a named remote or master, else local Spark where a fit
             Java is, else Sail.
         settings: The project's `spark:` mapping.
-        cores: For local engines; None = all that this process may use.
+        cores: How many to use; None = all that this process may use, or all that the cluster gives. A Connect
+            server has its own.
         conf: Spark conf of the compute profile; wins over the settings' own.
 
     Raises:
@@ -64,7 +65,7 @@ def start(
         case "local":
             return _local(cores, merged, settings.master)
         case "cluster":
-            return _cluster(settings, merged)
+            return _cluster(settings, merged if cores is None else {**merged, "spark.cores.max": str(cores)})
         case "connect":
             return _connect(settings, merged)
         case "sail":
@@ -129,7 +130,7 @@ def _auto(settings: SparkSettings, cores: int | None, conf: Mapping[str, str]) -
     if settings.remote:
         return _connect(settings, conf)
     if settings.master and not settings.master.startswith("local"):
-        return _cluster(settings, conf)
+        return start("cluster", settings, cores=cores, conf=conf)
     if starting.has_spark() and find_java():
         return _local(cores, conf, settings.master)
     if starting.has_sail():

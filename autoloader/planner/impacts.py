@@ -157,7 +157,7 @@ def price(
     work = [group for group in groups if group.is_work]
     if not work:
         return None
-    name = spec.compute.backfill if lane == "backfill" else spec.compute.live
+    name = spec.compute.of(lane)
     known = [run for run in history if run.profile == name]
     files, size = sum(group.files for group in work), sum(group.size_bytes for group in work)
     return estimate(Work(files, size, spec.source.format, listed), settings.prices, settings.compute.get(name), known)

@@ -7,7 +7,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +31,7 @@ from autoloader.errors import AutoloaderError, PlanStaleError, RefusedError, Set
 from autoloader.inventory import Disposition
 from autoloader.plan import Change
 from autoloader.project.backfilling import keep_progress
+from autoloader.project.computing import Engines
 from autoloader.project.planned import Planned, Wishes
 from autoloader.render import (
     bytes_text,
@@ -45,11 +46,9 @@ from autoloader.render import (
 from autoloader.spec import Settings
 
 if TYPE_CHECKING:
-    from autoloader.engine import Engine, StartingEngine
     from autoloader.project.project import Project
 
 _GB = Decimal(1_000_000_000)
-_LOOK_EVERY_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +60,7 @@ class Wanted:
     progress: Progress | None
     stop: Stop | None
     talk: Callable[[str], None]
-    started: StartingEngine | None
+    started: Engines | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,72 +199,37 @@ def _short(value: Any) -> str:
     return count_text(value) if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 
-@dataclass(slots=True)
-class _LazyEngine:
-    """The engine, started when first asked for, or taken from a start in the background."""
-
-    settings: Settings
-    kind: str | None
-    starting: StartingEngine | None
-    talk: Callable[[str], None]
-    conf: Mapping[str, str] = field(default_factory=dict)
-    used: Engine | None = None
-
-    def begin(self) -> StartingEngine:
-        """Start in the background, unless that is under way."""
-        if self.starting is None:
-            from autoloader.engine import start_in_background
-
-            self.starting = start_in_background(self.settings.spark, self.kind, conf=self.conf)
-        return self.starting
-
-    def __call__(self) -> Engine:
-        """The running engine.
-
-        Raises:
-            EngineError: It cannot be had.
-        """
-        if self.used is None:
-            starting, began_at = self.begin(), time.monotonic()
-            while not starting.ready:
-                self.talk(f"Waiting for Spark to start, {seconds_text(time.monotonic() - began_at)}")
-                time.sleep(_LOOK_EVERY_S)
-            self.used = starting.wait()
-        return self.used
-
-    def sentence(self) -> str:
-        """Which engine ran, for the last line; empty where none was asked for."""
-        if self.used is None:
-            return ""
-        return " ".join((f"Engine: {self.used.kind} {self.used.version}.", *self.used.notes))
-
-    def stop(self) -> None:
-        """End what was started here."""
-        if self.starting is not None:
-            self.starting.stop()
-
-
 def plan_and_warm(
     project: Project, wishes: Wishes, talk: Callable[[str], None], engine: str | None
-) -> tuple[Planned, StartingEngine | None]:
-    """Recover, then plan, with Spark starting in the background as soon as there is work."""
+) -> tuple[Planned, Engines]:
+    """Recover, then plan; Spark starts in the background once it is sure that the plan will need it."""
     from autoloader.project.planning import make_plan
 
-    settings = project.specs().settings
-    lazy = _LazyEngine(settings, engine, None, talk)
+    engines = Engines(project.specs().settings, engine, talk)
     if wishes.resume is not None:
         wishes = replace(wishes, select=(_ingestion_of(project, wishes.resume),))
     if project.ledger.exists:
         recover(
-            _tools(project, lazy, Wanted(engine, None, None, None, talk, None), Events(None, project.clock)),
+            _tools(project, engines, Wanted(engine, None, None, None, talk, None), Events(None, project.clock)),
             _tables(project),
         )
-    try:
-        planned = make_plan(project.eyes(talk), project.specs(), wishes, found_work=lazy.begin)
-    except BaseException:
-        lazy.stop()
-        raise
-    return planned, lazy.starting
+    planned = make_plan(project.eyes(talk), project.specs(), wishes)
+    _warm(engines, planned)
+    return planned, engines
+
+
+def _warm(engines: Engines, planned: Planned) -> None:
+    """Start Spark for the first lane that may be loaded, unless nothing of the plan may be."""
+    if planned.plan.errored:
+        return
+    for change in planned.plan.changes:
+        if change.lane is not None and change.impact.files_to_process and change.blocked is None:
+            engines.begin(_recipe(planned, change).spec.compute.of(change.lane))
+            return
+
+
+def _recipe(planned: Planned, change: Change) -> Recipe:
+    return Recipe.from_data(planned.specs[change.ingestion])
 
 
 def _ingestion_of(project: Project, run_id: str) -> str:
@@ -280,19 +244,18 @@ def carry_out(project: Project, planned: Planned, wanted: Wanted) -> Report:
     started_at = time.monotonic()
     _may_be_applied(project, planned)
     settings = project.specs().settings
-    engine = _LazyEngine(settings, wanted.engine, wanted.started, wanted.talk)
+    engines = wanted.started or Engines(settings, wanted.engine, wanted.talk)
     if not planned.plan.changes:
-        engine.stop()
+        engines.stop()
         _note(project, planned)
         return Report(Done(), time.monotonic() - started_at)
     if not project.ledger.exists and any(change.blocked is None for change in planned.plan.changes):
         project.ledger.init()
     events = Events(wanted.events, project.clock)
     try:
-        tools = _tools(project, engine, wanted, events)
+        tools = _tools(project, engines, wanted, events)
         recovered = recover(tools, _tables(project))
-        if any(change.impact.files_to_process and change.blocked is None for change in planned.plan.changes):
-            engine.begin()
+        _warm(engines, planned)
         work = Work(
             plan=planned.plan,
             files=planned.table,
@@ -304,10 +267,10 @@ def carry_out(project: Project, planned: Planned, wanted: Wanted) -> Report:
         done = apply_plan(tools, work)
         done.steps[:0] = recovered
         keep_progress(project, planned)
-        sentence = engine.sentence()
+        sentence = engines.sentence()
         events.send("apply_finished", plan_id=planned.plan.plan_id, exit_code=done.exit_code, **done.counts.as_data())
     finally:
-        engine.stop()
+        engines.stop()
         events.close()
     newer = _newer_files(project, planned) if planned.saved else None
     waiting = planned.plan.totals.files_by_disposition.get(Disposition.DEFERRED, 0)
@@ -359,11 +322,12 @@ def _specs_unmoved(project: Project, planned: Planned) -> None:
             )
 
 
-def _tools(project: Project, engine: _LazyEngine, wanted: Wanted, events: Events) -> Tools:
+def _tools(project: Project, engines: Engines, wanted: Wanted, events: Events) -> Tools:
     return Tools(
         ledger=project.ledger,
         lake=project.lake,
-        engine=engine,
+        engine=engines,
+        switch_profile=engines.switch,
         storage=project.specs().settings.storage,
         clock=project.clock,
         holder=f"{getpass.getuser()}@{socket.gethostname()}:{os.getpid()}",
@@ -390,10 +354,9 @@ def _tables(project: Project) -> dict[str, str]:
 
 def _budget(settings: Settings, planned: Planned, change: Change) -> Budget:
     """Where loading stops: the spec's own limits and the guardrails, whichever comes first."""
-    recipe = Recipe.from_data(planned.specs[change.ingestion])
-    limits, rails = recipe.spec.limits, settings.guardrails
-    compute = recipe.spec.compute
-    profile = settings.compute.get(compute.backfill if change.lane == "backfill" else compute.live)
+    spec = _recipe(planned, change).spec
+    limits, rails = spec.limits, settings.guardrails
+    profile = settings.compute.get(spec.compute.of(change.lane or "live"))
     dollars = [
         amount for amount in (limits.max_usd, rails.max_usd.deny if rails.max_usd else None) if amount is not None
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from autoloader import __version__
@@ -27,16 +27,13 @@ if TYPE_CHECKING:
 REFRESH_MODES = ("full", "new-only", "clear-history")
 
 
-def make_plan(
-    eyes: Eyes, specs: ProjectSpecs, wishes: Wishes, *, found_work: Callable[[], object] = lambda: None
-) -> Planned:
+def make_plan(eyes: Eyes, specs: ProjectSpecs, wishes: Wishes) -> Planned:
     """Plan a project.
 
     Args:
         eyes: How to look.
         specs: The specs.
         wishes: What the person asked.
-        found_work: Called once when the first work shows, so that Spark can start while planning goes on.
 
     Raises:
         SettingsError: A wish names an ingestion that is not there, or says something impossible.
@@ -54,8 +51,6 @@ def make_plan(
     if not wishes.offline:
         tables = _tables(eyes, [loaded.spec for loaded in specs.ingestions], state)
         looked = look_at_all(eyes, [loaded.spec for loaded in wanted], state, history, asked)
-    if any(_has_work(each.files) for each in looked.values()):
-        found_work()
     recipes, problems = _recipes(eyes, wanted, looked)
     plan = build_plan(
         [loaded.spec for loaded in specs.ingestions],
@@ -155,21 +150,6 @@ def _tables(eyes: Eyes, specs: Sequence[IngestionSpec], state: State) -> dict[st
     owners = {recorded.table: recorded.name for recorded in state.ingestions if recorded.table}
     names = {spec.destination.table for spec in specs} | set(owners)
     return {name: facts_of(eyes.lake, name, eyes.ledger, owners.get(name)) for name in sorted(names)}
-
-
-def _has_work(files: pa.Table) -> bool:
-    import pyarrow.compute as pc
-
-    from autoloader.inventory import WORK
-
-    found = pc.any(pc.is_in(files["disposition"], value_set=_strings(sorted(WORK)))).as_py()
-    return bool(found)
-
-
-def _strings(values: Sequence[str]) -> pa.Array:
-    import pyarrow as pa
-
-    return pa.array(list(values), pa.string())
 
 
 def _recipes(

@@ -15,11 +15,11 @@ from autoloader.project.planned import Planned, Wishes
 
 if TYPE_CHECKING:
     from autoloader.apply import Progress, Stop
-    from autoloader.engine import StartingEngine
     from autoloader.lake import Lake
     from autoloader.ledger import Ledger
     from autoloader.project.answer import Answer
     from autoloader.project.applied import Report
+    from autoloader.project.computing import Engines
     from autoloader.project.looking import Eyes
     from autoloader.project.previewing import Shown
     from autoloader.specfiles import LoadedSpec, ProjectSpecs
@@ -140,10 +140,8 @@ class Project:
 
         return make_plan(self.eyes(talk), self.specs(), wishes or Wishes.of(**wanted))
 
-    def plan_for_apply(
-        self, wishes: Wishes, *, talk: Talk, engine: str | None
-    ) -> tuple[Planned, StartingEngine | None]:
-        """Settle what a dead apply left, then plan; Spark starts as soon as there is work for it."""
+    def plan_for_apply(self, wishes: Wishes, *, talk: Talk, engine: str | None) -> tuple[Planned, Engines]:
+        """Settle what a dead apply left, then plan; Spark starts as soon as the plan has work for it."""
         from autoloader.project.applied import plan_and_warm
 
         return plan_and_warm(self, wishes, talk, engine)
@@ -157,7 +155,7 @@ class Project:
         progress: Progress | None = None,
         stop: Stop | None = None,
         talk: Talk | None = None,
-        started: StartingEngine | None = None,
+        started: Engines | None = None,
     ) -> Report:
         """Carry out a plan. In a notebook its progress shows in the cell by itself.
 
@@ -186,12 +184,11 @@ class Project:
         return carry_out(self, planned, Wanted(engine, events, progress, stop, talk, started))
 
     @staticmethod
-    def _refuse_unseen(planned: Planned, started: StartingEngine | None) -> None:
+    def _refuse_unseen(planned: Planned, started: Engines) -> None:
         """What throws rows away is done only after somebody has seen the plan."""
         gone = planned.destructive()
         if gone:
-            if started is not None:
-                started.stop()
+            started.stop()
             raise RefusedError(
                 "This would throw rows away, and nobody has seen the plan.",
                 why=" ".join(what for _, what in gone),

@@ -125,6 +125,10 @@ class Compute(Model):
     live: Name = "default"
     backfill: Name = "default"
 
+    def of(self, lane: str) -> str:
+        """The profile of a lane; what is loaded again runs as live files do."""
+        return self.backfill if lane == "backfill" else self.live
+
 
 class Refresh(Model):
     """A rebuild, done once per request."""
