@@ -47,9 +47,12 @@ def run_on_sail(
     *,
     slots: int,
 ) -> list[bytes]:
-    """The same on Sail in this process, which tells no progress and knows no bound: we count and queue."""
-    with run_here(task.run_id, slots) as done:
-        return _run(session, task, packed, on_progress, done)
+    """The same on Sail in this process, which tells no progress and knows no bound: we count and queue.
+
+    Tasks that wait for their turn hold the threads that would answer an interrupt: they are given up first.
+    """
+    with run_here(task.run_id, slots) as here:
+        return _run(session, task, packed, on_progress, lambda: here.done, give_up=here.end)
 
 
 def _run(
@@ -58,6 +61,7 @@ def _run(
     packed: Packed,
     on_progress: Callable[[int, int], None],
     done: Callable[[], int],
+    give_up: Callable[[], None] | None = None,
 ) -> list[bytes]:
     tag = f"autoloader-{task.run_id}"
     job = Job(lambda: _collect(session, task, packed, tag))
@@ -66,6 +70,8 @@ def _run(
         while not job.wait(POLL_S):
             on_progress(min(done(), len(packed)), len(packed))
     except BaseException:
+        if give_up is not None:
+            give_up()
         session.interruptTag(tag)
         raise
     results = dict(job.result())

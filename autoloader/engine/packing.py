@@ -111,33 +111,41 @@ class PackedTask:
 
 
 @dataclass(slots=True)
-class _Here:
-    """A run whose tasks are threads of this process."""
+class RunHere:
+    """A run whose tasks are threads of this process.
+
+    Attributes:
+        slots: So many of them work at a time; the others wait.
+        done: How many are done.
+        ended: Whether those that wait are given up.
+    """
 
     slots: threading.BoundedSemaphore
     done: int = 0
+    ended: bool = False
+
+    def end(self) -> None:
+        """Give up the tasks that still wait for their turn."""
+        self.ended = True
 
 
-_here: dict[str, _Here] = {}
+_here: dict[str, RunHere] = {}
 _lock = threading.Lock()
 
 
 @contextmanager
-def run_here(run_id: str, slots: int) -> Iterator[Callable[[], int]]:
+def run_here(run_id: str, slots: int) -> Iterator[RunHere]:
     """A run whose tasks are threads of this process: Sail starts all at once, whatever their number.
 
     Args:
         run_id: As in `PackedTask`.
-        slots: So many tasks at a time. When the block is left, tasks that still wait for their turn
-            are given up.
-
-    Yields:
-        A function that tells how many tasks are done.
+        slots: So many tasks at a time. When the block is left, the run is ended.
     """
-    here = _here[run_id] = _Here(threading.BoundedSemaphore(slots))
+    here = _here[run_id] = RunHere(threading.BoundedSemaphore(slots))
     try:
-        yield lambda: here.done
+        yield here
     finally:
+        here.end()
         del _here[run_id]
 
 
@@ -147,7 +155,7 @@ def _turn(run_id: str) -> Iterator[None]:
     if here is None:
         raise InterruptedError("the run is over")
     with here.slots:
-        if run_id not in _here:
+        if here.ended:
             raise InterruptedError("the run is over")
         yield
     with _lock:
