@@ -72,7 +72,8 @@ def connect(*, threads: int, memory_limit: str, temp_directory: Path) -> duckdb.
         }
     )
     con.execute("SET TimeZone = 'UTC'")
-    con.execute("SET enable_progress_bar = false")
+    if first_row(con, "SELECT current_setting('enable_progress_bar')") != (False,):
+        con.execute("SET enable_progress_bar = false")  # refused in Jupyter where ipywidgets is missing
     return con
 
 
