@@ -70,17 +70,31 @@ class LedgerError(AutoloaderError):
 class FencedError(LedgerError):
     """A lease was lost: its time ran out and somebody took over, or it was broken. Nothing was written."""
 
+    exit_code: ClassVar[int] = 6
+
 
 class LakeError(AutoloaderError):
     """The Iceberg catalog or a table cannot be reached, read or written."""
 
 
 class CommitConflictError(LakeError):
-    """Another writer changed the table in a way that a retry on fresh metadata cannot repair."""
+    """A commit did not take place because of other writers; running again resumes."""
+
+    exit_code: ClassVar[int] = 6
+
+
+class RowsMovedError(CommitConflictError):
+    """Rows that were to be replaced lie in other data files meanwhile: the replacement must be made anew."""
+
+
+class ShutOutError(CommitConflictError):
+    """Somebody else settled the batch, or had the table alone, while its worker was away: it may never commit."""
 
 
 class CommitUnknownError(LakeError):
     """The catalog did not say whether a commit took place; the batch id in the history will tell."""
+
+    exit_code: ClassVar[int] = 6
 
 
 class EngineError(AutoloaderError):

@@ -206,7 +206,9 @@ class Lake:
             branch's current one, or None.
 
         Raises:
-            CommitConflictError: Removed files are not there any more, or the batch was revoked.
+            RowsMovedError: Removed files are not there any more; prepare the removal anew.
+            ShutOutError: The batch was revoked, or somebody had the table alone meanwhile.
+            CommitConflictError: Other writers were quicker every time.
             CommitUnknownError: The catalog did not say whether it took place.
         """
         with explained(f"{name} could not be committed to"):
@@ -214,13 +216,10 @@ class Lake:
             return found
 
     def find_batch(self, name: str, batch_id: str, branch: str | None = None) -> int | None:
-        """The snapshot of a batch in the history of a branch (of `main`); None: not committed there."""
-        if branch is None:
-            state = self.table(name)
-            return None if state is None else state.find_batch(batch_id)
+        """The snapshot of a batch that was committed to a branch (to `main`); None: it was not, or was rolled back."""
         with explained(f"the table {name} cannot be read"):
             table = self._work.load(self._catalog, name)
-            return None if table is None else self._work.find_batch(table, batch_id, branch)
+            return None if table is None else self._work.commits.committed(table, batch_id, branch)
 
     def revoke(self, name: str, batch_id: str, branch: str | None = None) -> int | None:
         """Settle a batch of a dead worker before its files are released.
@@ -253,6 +252,7 @@ class Lake:
         *,
         expected_snapshot_id: int | None,
         schema_update: SchemaUpdate | None = None,
+        fencing_token: int | None = None,
     ) -> int | None:
         """Serve a branch's content as the table, in one step, and forget the branch's name.
 
@@ -261,12 +261,15 @@ class Lake:
             branch: The branch.
             expected_snapshot_id: Where the table stood when the branch was begun.
             schema_update: Done in the same step; the branch's data files were written for it.
+            fencing_token: Of the lease that has the table alone: commits under lower ones are refused from then on.
 
         Raises:
             LakeError: The table moved from `expected_snapshot_id` since the branch was begun.
         """
         with explained(f"the branch {branch} of {name} cannot be swapped in"):
-            found: int | None = self._work.swap(self._catalog, name, branch, expected_snapshot_id, schema_update)
+            found: int | None = self._work.swap(
+                self._catalog, name, branch, expected_snapshot_id, schema_update, fencing_token
+            )
             return found
 
     def remove_branch(self, name: str, branch: str) -> None:
@@ -274,13 +277,16 @@ class Lake:
         with explained(f"the branch {branch} of {name} cannot be removed"):
             self._work.remove_branch(self._catalog, name, branch)
 
-    def rollback(self, name: str, snapshot_id: int | None) -> None:
-        """Make an earlier snapshot the current one; None = take all rows out, in a new snapshot."""
+    def rollback(self, name: str, snapshot_id: int | None, *, fencing_token: int | None = None) -> None:
+        """Make an earlier snapshot the current one; None = take all rows out, in a new snapshot.
+
+        Commits under a lower fencing token are refused from then on.
+        """
         with explained(f"{name} cannot be rolled back"):
             if snapshot_id is None:
-                self._work.truncate(self._catalog, name, {"autoloader.rollback": "all"}, None)
+                self._work.truncate(self._catalog, name, {"autoloader.rollback": "all"}, fencing_token)
             else:
-                self._work.rollback(self._catalog, name, snapshot_id)
+                self._work.rollback(self._catalog, name, snapshot_id, fencing_token)
 
     # ------------------------------------------------------------------ content
 

@@ -17,13 +17,21 @@ from pyiceberg.manifest import DataFile, ManifestContent
 from pyiceberg.table import Table, Transaction
 from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.table.refs import MAIN_BRANCH
-from pyiceberg.table.snapshots import ancestors_of
+from pyiceberg.table.snapshots import Snapshot, ancestors_of
 
-from autoloader.errors import AutoloaderError, CommitConflictError, CommitUnknownError, LakeError
+from autoloader.errors import (
+    AutoloaderError,
+    CommitConflictError,
+    CommitUnknownError,
+    LakeError,
+    RowsMovedError,
+    ShutOutError,
+)
+from autoloader.lake import keepsakes
 from autoloader.lake.catalogs import explain
 from autoloader.lake.datafiles import DataFiles
 from autoloader.lake.shapes import apply_update
-from autoloader.lake.state import BATCH_ID, REVOKED, SchemaUpdate
+from autoloader.lake.state import BATCH_ID, FENCING_TOKEN, REVOKED, SchemaUpdate
 
 ATTEMPTS: Final = 8  # against other committers; waits add up to about 10 s
 _FIRST_WAIT_S: Final = 0.05
@@ -41,8 +49,9 @@ def commit_files(
     branch: str | None,
     schema_update: SchemaUpdate | None = None,
     foreseen: SchemaUpdate | None = None,
+    fencing_token: int | None = None,
 ) -> int | None:
-    """Commit one batch to one table, once.
+    """Commit one batch to one table, once; with a fencing token, holders of lower ones are shut out from then on.
 
     Returns:
         The snapshot that holds the batch: the new one, or the one that was found in the history. Without
@@ -52,6 +61,7 @@ def commit_files(
     gone = frozenset(removed)
 
     def stage(transaction: Transaction, table: Table) -> None:
+        _check_fence(table, summary)
         if schema_update is not None:
             with transaction.update_schema() as update:
                 apply_update(update, table.schema(), schema_update)
@@ -69,6 +79,11 @@ def commit_files(
         for file in added:
             producer.append_data_file(file)
         producer.commit()
+        kept = keepsakes.with_fence(table.properties, fencing_token)
+        if batch_id is not None and branch is None:  # a branch's batches count once it is swapped in
+            kept |= keepsakes.with_committed(table.properties, [(batch_id, int(producer.snapshot_id))])
+        if kept:
+            transaction.set_properties(kept)
 
     return commit(catalog, name, stage, batch_id=batch_id, branch=branch)
 
@@ -94,7 +109,9 @@ def commit(
         branch: The branch whose history counts.
 
     Raises:
-        CommitConflictError: A data file that was to leave has left already, or the batch was revoked.
+        RowsMovedError: A data file that was to leave has left already.
+        ShutOutError: The batch was revoked, or its fencing token is too low.
+        CommitConflictError: Others were quicker every time.
         CommitUnknownError: The outcome could not be learned.
     """
     for attempt in range(ATTEMPTS):
@@ -146,23 +163,52 @@ def _learn(catalog: Catalog, name: str, batch_id: str | None, branch: str | None
 
 
 def settled(table: Table, batch_id: str, branch: str | None) -> int | None:
-    """The snapshot of a batch in a branch's history.
+    """The snapshot of a batch that was committed to a branch; None: it is not there, and may be committed.
 
     Raises:
-        CommitConflictError: The batch was revoked there.
+        ShutOutError: The batch was revoked there.
     """
-    metadata = table.metadata
-    for snapshot in ancestors_of(metadata.snapshot_by_name(branch or MAIN_BRANCH), metadata):
-        summary = snapshot.summary.additional_properties if snapshot.summary else {}
-        if summary.get(BATCH_ID) == batch_id:
+    if is_revoked(table, batch_id, branch):
+        raise ShutOutError(
+            f"the batch {batch_id} may not be committed any more",
+            why="another run took its files back while this one was away",
+            fix="nothing is lost: the files are loaded by the other run, or by the next one.",
+        )
+    return committed(table, batch_id, branch)
+
+
+def committed(table: Table, batch_id: str, branch: str | None) -> int | None:
+    """The snapshot of a batch in a branch's history, or in what the table keeps where that one has expired."""
+    for snapshot in _history(table, branch):
+        if snapshot.summary and snapshot.summary.additional_properties.get(BATCH_ID) == batch_id:
             return snapshot.snapshot_id
-        if summary.get(REVOKED) == batch_id:
-            raise CommitConflictError(
-                f"the batch {batch_id} may not be committed any more",
-                why="another run took its files back while this one was away",
-                fix="nothing is lost: the files are loaded by the other run, or by the next one.",
-            )
-    return None
+    kept = keepsakes.committed(table.properties, batch_id) if branch is None else None
+    if kept is None or table.metadata.snapshot_by_id(kept) is not None:
+        return None  # a snapshot that lives outside of the history was rolled back: its rows are not there
+    return kept
+
+
+def is_revoked(table: Table, batch_id: str, branch: str | None) -> bool:
+    """Whether a batch was taken back before it was committed."""
+    return keepsakes.is_revoked(table.properties, batch_id) or any(
+        snapshot.summary and snapshot.summary.additional_properties.get(REVOKED) == batch_id
+        for snapshot in _history(table, branch)
+    )
+
+
+def _history(table: Table, branch: str | None) -> Iterable[Snapshot]:
+    return ancestors_of(table.metadata.snapshot_by_name(branch or MAIN_BRANCH), table.metadata)
+
+
+def _check_fence(table: Table, summary: Mapping[str, str]) -> None:
+    """Whoever had the table alone since this holder got its token has shut it out."""
+    token, fence = int(summary.get(FENCING_TOKEN, "0")), keepsakes.fence(table.properties)
+    if FENCING_TOKEN in summary and token < fence:
+        raise ShutOutError(
+            f"{'.'.join(table.name())} was rebuilt or rolled back while this run was away",
+            why=f"its fencing token is {token}; the table takes commits from {fence} on",
+            fix="nothing is lost: apply again, the files are loaded anew.",
+        )
 
 
 def _head(table: Table, branch: str | None) -> int | None:
@@ -179,7 +225,7 @@ def _live_files(table: Table, branch: str | None, paths: frozenset[str], name: s
     found = [file for file in live_files(table, branch) if file.file_path in paths]
     if len(found) != len(paths):
         missing = sorted(paths - {file.file_path for file in found})
-        raise CommitConflictError(
+        raise RowsMovedError(
             f"{name} was changed by another writer while rows of it were being replaced",
             why=f"{len(missing)} data files left it (compacted? rows deleted?), such as {missing[0]}",
             fix="run the same command again: the replacement is made anew from what the table holds now.",

@@ -117,10 +117,6 @@ class TableState:
     branches: Mapping[str, int]
     astray: frozenset[int] = frozenset()
 
-    def find_batch(self, batch_id: str) -> int | None:
-        """The snapshot of a batch in the history of `main`."""
-        return next((s.snapshot_id for s in self.history if s.batch_id == batch_id), None)
-
 
 @dataclass(frozen=True, slots=True)
 class SchemaUpdate:

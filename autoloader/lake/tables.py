@@ -18,7 +18,7 @@ from pyiceberg.table.snapshots import ancestors_of
 from pyiceberg.table.update.snapshot import ManageSnapshots
 
 from autoloader.errors import LakeError
-from autoloader.lake import commits, contents
+from autoloader.lake import commits, contents, keepsakes
 from autoloader.lake.shapes import apply_update, iceberg_schema, parse_term, partition_spec
 from autoloader.lake.state import (
     BATCH_ID,
@@ -178,31 +178,25 @@ def _commit_quarantine(catalog: Catalog, name: str, wanted: Commit, rows: pa.Tab
 def revoke(catalog: Catalog, name: str, batch_id: str, branch: str | None) -> int | None:
     """Settle a batch whose worker is gone: its snapshot if it was committed, else never any more.
 
-    A mark in the history (an empty snapshot) makes a later commit of the batch fail, so that a worker that
-    wakes up cannot commit data files that have been deleted.
+    A mark in the history (an empty snapshot) makes a commit of the batch that is under way fail in every catalog,
+    and one in the properties outlives the history. So a worker that wakes up cannot commit data files that
+    have been deleted.
     """
     found: list[int] = []
 
     def stage(transaction: Transaction, table: Table) -> None:
-        snapshot = commits.settled(table, batch_id, branch)
-        if snapshot is not None:
-            found.append(snapshot)
+        snapshot_id = commits.committed(table, batch_id, branch)
+        if snapshot_id is not None:
+            found.append(snapshot_id)
+        if snapshot_id is not None or commits.is_revoked(table, batch_id, branch):
             return
         transaction.update_snapshot(
             snapshot_properties={REVOKED: batch_id}, branch=branch or MAIN_BRANCH
         ).fast_append().commit()
+        transaction.set_properties(keepsakes.with_revoked(table.properties, batch_id))
 
     commits.commit(catalog, name, stage, branch=branch)
     return found[0] if found else None
-
-
-def find_batch(table: Table, batch_id: str, branch: str | None) -> int | None:
-    """The snapshot of a batch in a branch's history, or None."""
-    metadata = table.metadata
-    for snapshot in ancestors_of(metadata.snapshot_by_name(branch or MAIN_BRANCH), metadata):
-        if snapshot.summary and snapshot.summary.additional_properties.get(BATCH_ID) == batch_id:
-            return snapshot.snapshot_id
-    return None
 
 
 def evolve(
@@ -268,8 +262,11 @@ def swap(
     branch: str,
     expected_snapshot_id: int | None,
     schema_update: SchemaUpdate | None = None,
+    fencing_token: int | None = None,
 ) -> int | None:
     """Make a branch's snapshot the current one of `main`, and drop the branch's name.
+
+    Its batches are kept as committed from then on, and holders of lower fencing tokens are shut out.
 
     Raises:
         LakeError: There is no such branch, or `main` moved from `expected_snapshot_id` meanwhile.
@@ -294,7 +291,16 @@ def swap(
         if schema_update is not None:
             with transaction.update_schema() as update:
                 apply_update(update, table.schema(), schema_update)
+        batches = [
+            (summary[BATCH_ID], snapshot.snapshot_id)
+            for snapshot in ancestors_of(table.metadata.snapshot_by_name(branch), table.metadata)
+            if BATCH_ID in (summary := snapshot.summary.additional_properties if snapshot.summary else {})
+        ]
         ManageSnapshots(transaction).set_current_snapshot(ref_name=branch).remove_branch(branch).commit()
+        transaction.set_properties(
+            keepsakes.with_committed(table.properties, reversed(batches))
+            | keepsakes.with_fence(table.properties, fencing_token)
+        )
 
     return commits.commit(catalog, name, stage)
 
@@ -306,8 +312,8 @@ def remove_branch(catalog: Catalog, name: str, branch: str) -> None:
         table.manage_snapshots().remove_branch(branch).commit()
 
 
-def rollback(catalog: Catalog, name: str, snapshot_id: int) -> None:
-    """Make an earlier snapshot of `main` the current one.
+def rollback(catalog: Catalog, name: str, snapshot_id: int, fencing_token: int | None = None) -> None:
+    """Make an earlier snapshot of `main` the current one; holders of lower fencing tokens are shut out.
 
     Raises:
         LakeError: It is not in the history (any more).
@@ -321,16 +327,20 @@ def rollback(catalog: Catalog, name: str, snapshot_id: int) -> None:
             fix="choose a later run:\n  python plan_apply.py runs",
         )
 
-    def stage(transaction: Transaction, _: Table) -> None:
+    def stage(transaction: Transaction, table: Table) -> None:
         ManageSnapshots(transaction).set_current_snapshot(snapshot_id=snapshot_id).commit()
+        if fencing_token is not None:
+            transaction.set_properties(keepsakes.with_fence(table.properties, fencing_token))
 
     commits.commit(catalog, name, stage)
 
 
-def truncate(catalog: Catalog, name: str, summary: Mapping[str, str], branch: str | None) -> int | None:
+def truncate(catalog: Catalog, name: str, summary: Mapping[str, str], fencing_token: int | None = None) -> int | None:
     """Take all data files out of a table in one snapshot; the history keeps them."""
-    paths = [file.file_path for file in commits.live_files(needed(catalog, name), branch)]
-    return commits.commit_files(catalog, name, summary=summary, rows=None, removed=paths, branch=branch)
+    paths = [file.file_path for file in commits.live_files(needed(catalog, name))]
+    return commits.commit_files(
+        catalog, name, summary=summary, rows=None, removed=paths, branch=None, fencing_token=fencing_token
+    )
 
 
 def drop(catalog: Catalog, name: str, *, purge: bool) -> None:

@@ -1,0 +1,66 @@
+"""What a table keeps of our commits in its own properties: there no expiry of snapshots and no swap reaches it.
+
+The history of a table says which batches are in it, as long as its snapshots live. Recovery may come after
+somebody expired them, so the last batches are named once more in properties that change in the very same commit.
+Values only; nothing here imports PyIceberg.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+COMMITTED: Final = "autoloader.committed-batches"
+"""`batch:snapshot` pairs with commas between them, the newest last."""
+
+REVOKED_BATCHES: Final = "autoloader.revoked-batches"
+"""Ids of batches that may never be committed, the newest last."""
+
+FENCE: Final = "autoloader.fence"
+"""The fencing token of the last change that needed the table alone: commits under a lower one are refused."""
+
+KEPT: Final = 100
+"""How many of each are kept. A batch needs its mark until it is recorded or released, seconds as a rule."""
+
+
+def committed(properties: Mapping[str, str], batch_id: str) -> int | None:
+    """The snapshot that a batch was committed in, if it is among the last ones."""
+    for pair in _values(properties, COMMITTED):
+        batch, _, snapshot_id = pair.partition(":")
+        if batch == batch_id:
+            return int(snapshot_id)
+    return None
+
+
+def is_revoked(properties: Mapping[str, str], batch_id: str) -> bool:
+    """Whether a batch was revoked, if it is among the last ones."""
+    return batch_id in _values(properties, REVOKED_BATCHES)
+
+
+def fence(properties: Mapping[str, str]) -> int:
+    """The lowest fencing token that may commit; 0 where nobody needed the table alone yet."""
+    return int(properties.get(FENCE, "0"))
+
+
+def with_committed(properties: Mapping[str, str], batches: Iterable[tuple[str, int]]) -> dict[str, str]:
+    """The properties to set so that these batches, with their snapshots, are kept as committed."""
+    pairs = [*_values(properties, COMMITTED), *(f"{batch}:{snapshot_id}" for batch, snapshot_id in batches)]
+    return {COMMITTED: _text(pairs)}
+
+
+def with_revoked(properties: Mapping[str, str], batch_id: str) -> dict[str, str]:
+    """The properties to set so that a batch is kept as revoked."""
+    return {REVOKED_BATCHES: _text([*_values(properties, REVOKED_BATCHES), batch_id])}
+
+
+def with_fence(properties: Mapping[str, str], token: int | None) -> dict[str, str]:
+    """The properties to set so that holders of lower tokens are shut out; none where no token is given."""
+    return {} if token is None else {FENCE: str(max(token, fence(properties)))}
+
+
+def _values(properties: Mapping[str, str], key: str) -> list[str]:
+    return [value for value in properties.get(key, "").split(",") if value]
+
+
+def _text(values: list[str]) -> str:
+    return ",".join(list(dict.fromkeys(values))[-KEPT:])

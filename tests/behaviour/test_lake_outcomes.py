@@ -1,0 +1,137 @@
+"""What became of a batch: found although its snapshots are gone, shut out for good, or taken back twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from autoloader.errors import CommitConflictError, RowsMovedError, ShutOutError
+from autoloader.lake import Lake, keepsakes
+from tests.behaviour import lake_kit as kit
+from tests.behaviour.test_lake import FLIGHTS, load, rows_of
+
+NAME = "raw.flights"
+
+
+@pytest.fixture
+def local(tmp_path: Path) -> Iterator[Lake]:
+    found = Lake(project_dir=tmp_path)
+    found.create(NAME, FLIGHTS)
+    yield found
+    found.close()
+
+
+def expire_all_but_the_last(lake: Lake) -> None:
+    table = lake._catalog.load_table(NAME)
+    current = table.current_snapshot()
+    assert current is not None
+    old = [s.snapshot_id for s in table.snapshots() if s.snapshot_id != current.snapshot_id]
+    table.maintenance.expire_snapshots().by_ids(old).commit()
+
+
+def count(lake: Lake) -> int:
+    return len(kit.scan(lake, NAME))
+
+
+def test_a_batch_is_found_although_its_snapshot_has_expired(local: Lake) -> None:
+    snapshot = load(local, rows_of(1), "b1")
+    load(local, rows_of(2), "b2")
+    expire_all_but_the_last(local)
+    state = local.table(NAME)
+    assert state is not None
+    assert [info.batch_id for info in state.history] == ["b2"]
+    assert local.find_batch(NAME, "b1") == snapshot
+    assert local.revoke(NAME, "b1") == snapshot
+    data = kit.data_files(local, NAME, rows_of(1), "b1")
+    assert local.commit(NAME, kit.batch(data, "b1")) == snapshot
+    assert count(local) == 6
+
+
+def test_a_batch_of_a_swapped_branch_is_found_although_its_snapshot_has_expired(local: Lake) -> None:
+    served = load(local, rows_of(1), "b1")
+    local.start_branch(NAME, "aside")
+    data = kit.data_files(local, NAME, rows_of(2), "b2")
+    local.commit(NAME, kit.batch(data, "b2", branch="aside"))
+    assert local.find_batch(NAME, "b2") is None
+    local.swap(NAME, "aside", expected_snapshot_id=served)
+    load(local, rows_of(3), "b3")
+    expire_all_but_the_last(local)
+    assert local.find_batch(NAME, "b2") is not None
+    assert local.find_batch(NAME, "b3") is not None
+    assert count(local) == 6
+
+
+def test_a_batch_that_was_rolled_back_does_not_count_as_committed(local: Lake) -> None:
+    first = load(local, rows_of(1), "b1")
+    load(local, rows_of(2), "b2")
+    local.rollback(NAME, first)
+    assert local.find_batch(NAME, "b2") is None
+    assert local.revoke(NAME, "b2") is None
+
+
+def test_taking_a_batch_back_twice_is_taking_it_back_once(local: Lake) -> None:
+    assert local.revoke(NAME, "b1") is None
+    assert local.revoke(NAME, "b1") is None
+    state = local.table(NAME)
+    assert state is not None
+    assert len(state.history) == 1
+
+
+def test_a_batch_that_was_taken_back_stays_so_when_the_history_is_gone(local: Lake) -> None:
+    local.revoke(NAME, "b1")
+    load(local, rows_of(2), "b2")
+    expire_all_but_the_last(local)
+    data = kit.data_files(local, NAME, rows_of(1), "b1")
+    with pytest.raises(ShutOutError, match="may not be committed"):
+        local.commit(NAME, kit.batch(data, "b1"))
+    assert count(local) == 3
+
+
+@pytest.mark.parametrize("how", ["swap", "rollback", "empty"])
+def test_who_slept_through_a_change_that_had_the_table_alone_is_shut_out(local: Lake, how: str) -> None:
+    """A worker is stopped right before its commit; meanwhile the table is rebuilt, rolled back or emptied."""
+    first = load(local, rows_of(1), "b1")
+    asleep = kit.batch(kit.data_files(local, NAME, rows_of(2), "b2"), "b2")  # token 7
+    match how:
+        case "swap":
+            local.start_branch(NAME, "aside")
+            local.swap(NAME, "aside", expected_snapshot_id=first, fencing_token=8)
+        case "rollback":
+            load(local, rows_of(3), "b3")
+            local.rollback(NAME, first, fencing_token=8)
+        case _:
+            local.rollback(NAME, None, fencing_token=8)
+    before = count(local)
+    with pytest.raises(ShutOutError, match="fencing token is 7"):
+        local.commit(NAME, asleep)
+    assert count(local) == before
+
+
+def test_rows_that_moved_are_another_conflict_than_being_shut_out(local: Lake) -> None:
+    load(local, rows_of(1), "b1")
+    data = kit.data_files(local, NAME, rows_of(2), "b2")
+    with pytest.raises(RowsMovedError):
+        local.commit(NAME, kit.batch(data, "b2", removed_files=("file:///gone.parquet",)))
+    assert issubclass(RowsMovedError, CommitConflictError)
+    assert not issubclass(RowsMovedError, ShutOutError)
+
+
+def test_only_the_last_batches_are_kept_in_the_properties() -> None:
+    properties: dict[str, str] = {}
+    for number in range(keepsakes.KEPT + 5):
+        properties |= keepsakes.with_committed(properties, [(f"b{number}", number)])
+        properties |= keepsakes.with_revoked(properties, f"r{number}")
+    assert keepsakes.committed(properties, "b4") is None
+    assert keepsakes.committed(properties, "b5") == 5
+    assert not keepsakes.is_revoked(properties, "r4")
+    assert keepsakes.is_revoked(properties, f"r{keepsakes.KEPT + 4}")
+    assert max(len(value) for value in properties.values()) < 2000
+
+
+def test_a_fence_only_rises() -> None:
+    properties = keepsakes.with_fence({}, 9)
+    assert keepsakes.with_fence(properties, 3) == properties
+    assert keepsakes.with_fence(properties, None) == {}
+    assert keepsakes.fence(properties) == 9
