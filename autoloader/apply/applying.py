@@ -13,10 +13,10 @@ import pyarrow.compute as pc
 from autoloader.apply import changes, rebuilding, recording
 from autoloader.apply.housekeeping import note_files
 from autoloader.apply.keeping import holding
-from autoloader.apply.loading import Loaded, load_lane
+from autoloader.apply.loading import Loaded, load_lane, run_lane
 from autoloader.apply.recipe import Recipe
 from autoloader.apply.removal import delete_rows
-from autoloader.apply.report import Counts, Step
+from autoloader.apply.report import Counts, Step, Steps
 from autoloader.apply.staleness import check_fresh
 from autoloader.apply.target import Budget, Target
 from autoloader.apply.tools import Tools
@@ -113,14 +113,12 @@ def _by_ingestion(all_changes: tuple[Change, ...]) -> Iterator[tuple[str, list[C
 
 
 def _apply_to(tools: Tools, work: Work, name: str, mine: list[Change], done: Done) -> None:
-    ready = []
+    ready, steps = [], Steps(name, done.steps, tools.events)
     for change in mine:
         if change.blocked is None:
             ready.append(change)
             continue
-        done.steps.append(
-            Step(name, "blocked", "skipped", 0.0, {"by": change.blocked.by, "why": change.blocked.message})
-        )
+        steps.keep("blocked", "skipped", 0.0, {"by": change.blocked.by, "why": change.blocked.message})
         if change.blocked.by not in WAITING:
             done.exit_code = max(done.exit_code, REFUSED)
     if not ready:
@@ -128,17 +126,17 @@ def _apply_to(tools: Tools, work: Work, name: str, mine: list[Change], done: Don
     with holding(tools, name, "alone"):
         row = _begin(tools, work, name, ready)
         if row is None:
-            _leave(tools, name, ready, done)
+            _leave(tools, name, ready, steps)
             return
-        _prepare(tools, work, row, ready, done)
+        _prepare(tools, work, row, ready, steps)
     complete = True
     for change in ready:
         if change.lane is None:
-            _record_requests(tools, change, None)
+            _record_requests(tools, change, None, steps)
             continue
         kind: LeaseKind = "alone" if Action.REBUILD in change.actions else "load"
         with holding(tools, name, kind) as lease:
-            complete = _load(tools, work, change, lease, done) and complete
+            complete = _load(tools, work, change, lease, done, steps) and complete
     mine_files = work.files.filter(pc.equal(work.files["ingestion"], name))
     note_files(tools.ledger, name, mine_files, tools.clock())
     if complete:
@@ -166,53 +164,46 @@ def _begin(tools: Tools, work: Work, name: str, ready: list[Change]) -> Ingestio
     return recording.begin(tools, work.plan.plan_id, recipe, recorded, serial)
 
 
-def _prepare(tools: Tools, work: Work, row: IngestionRow, ready: list[Change], done: Done) -> IngestionRow:
+def _prepare(tools: Tools, work: Work, row: IngestionRow, ready: list[Change], steps: Steps) -> IngestionRow:
     """Everything that comes before files are loaded, with the ingestion held alone."""
     recipe = work.recipes[row.name]
     rebuilt = any("branch_created" in _operations(change) for change in ready)
     for change in ready:
         for action in change.actions:
-            started = time.monotonic()
-            operation = ""
             match action:
                 case Action.CREATE:
-                    row = changes.create(tools, recipe, row, lineage_columns=work.lineage_columns)
-                    operation = "table_created"
+                    with steps.step("table_created") as details:
+                        row = changes.create(tools, recipe, row, lineage_columns=work.lineage_columns)
                 case Action.UPDATE:
-                    row = changes.update(tools, recipe, row)
-                    operation = "spec_recorded"
+                    with steps.step("spec_recorded") as details:
+                        row = changes.update(tools, recipe, row)
                 case Action.SCHEMA if rebuilt:
                     continue  # it comes with the rebuilt table, in one step
                 case Action.SCHEMA:
-                    row = changes.change_schema(tools, recipe, row)
-                    operation = "schema_changed"
+                    with steps.step("schema_changed") as details:
+                        row = changes.change_schema(tools, recipe, row)
                 case Action.ADOPT:
-                    row = changes.adopt(tools, recipe, row)
-                    operation = "table_adopted"
+                    with steps.step("table_adopted") as details:
+                        row = changes.adopt(tools, recipe, row)
                 case Action.LOAD | Action.REBUILD | Action.FORGET | Action.DROP:
                     continue
                 case _:
                     assert_never(action)
-            _did(tools, done, Step(row.name, operation, "done", time.monotonic() - started, {"table": row.table}))
+            details["table"] = row.table
     return row
 
 
-def _leave(tools: Tools, name: str, ready: list[Change], done: Done) -> None:
+def _leave(tools: Tools, name: str, ready: list[Change], steps: Steps) -> None:
     """Forget an ingestion whose spec is gone, with its table where the plan says so."""
     row = tools.ledger.ingestion(name)
+    table = row.table if row else None
     for change in ready:
-        started = time.monotonic()
-        if Action.DROP in change.actions:
-            files = changes.drop(tools, name, row.table if row else None)
-            operation = "table_dropped"
-        else:
-            files = changes.forget(tools, name)
-            operation = "ingestion_forgotten"
-        table = row.table if row else None
-        _did(tools, done, Step(name, operation, "done", time.monotonic() - started, {"table": table, "files": files}))
+        drops = Action.DROP in change.actions
+        with steps.step("table_dropped" if drops else "ingestion_forgotten", table=table) as details:
+            details["files"] = changes.drop(tools, name, table) if drops else changes.forget(tools, name)
 
 
-def _load(tools: Tools, work: Work, change: Change, lease: Lease, done: Done) -> bool:
+def _load(tools: Tools, work: Work, change: Change, lease: Lease, done: Done, steps: Steps) -> bool:
     """Load one lane's files in a run of its own.
 
     Returns:
@@ -240,7 +231,7 @@ def _load(tools: Tools, work: Work, change: Change, lease: Lease, done: Done) ->
     tools.events.send("run_started", run_id=run_id, ingestion=name, lane=lane, files=files.num_rows)
     budget, started = work.budgets(change), time.monotonic()
     try:
-        loaded = _load_files(tools, work, change, run_id, files, lease, budget)
+        loaded = _load_files(tools, work, change, run_id, files, lease, budget, steps)
     except BaseException as error:
         resumable = isinstance(error, KeyboardInterrupt | AutoloaderError)
         tools.ledger.finish_run(
@@ -252,23 +243,19 @@ def _load(tools: Tools, work: Work, change: Change, lease: Lease, done: Done) ->
         )
         raise
     elapsed_s = time.monotonic() - started
-    spent = budget.spent(loaded.counts, elapsed_s)
     tools.ledger.finish_run(
         run_id,
         "complete" if loaded.stopped is None else "incomplete",
         now=tools.clock(),
-        actual_usd=spent,
+        actual_usd=budget.spent(loaded.counts, elapsed_s),
         actual_s=elapsed_s,
         error=loaded.stopped,
     )
     done.counts.add(loaded.counts)
     done.problems.extend(loaded.problems)
-    _record_requests(tools, change, run_id)
+    _record_requests(tools, change, run_id, steps)
     if loaded.stopped is not None:
         done.exit_code = max(done.exit_code, INCOMPLETE)
-    status = "done" if loaded.stopped is None else "stopped"
-    details = {"run": run_id, "lane": lane, "cost_usd": spent, "stopped": loaded.stopped, **loaded.counts.as_data()}
-    _did(tools, done, Step(name, "run_triggered", status, elapsed_s, details))
     return loaded.stopped is None
 
 
@@ -278,7 +265,14 @@ def _run_facts(recipe: Recipe, lane: str) -> dict[str, str | None]:
 
 
 def _load_files(
-    tools: Tools, work: Work, change: Change, run_id: str, files: pa.Table, lease: Lease, budget: Budget
+    tools: Tools,
+    work: Work,
+    change: Change,
+    run_id: str,
+    files: pa.Table,
+    lease: Lease,
+    budget: Budget,
+    steps: Steps,
 ) -> Loaded:
     recipe = work.recipes[change.ingestion]
     operations = _operations(change)
@@ -298,18 +292,23 @@ def _load_files(
         quarantine=recipe.spec.table_schema.on_bad_row == "quarantine",
     )
     if branch is not None:
-        loaded = rebuilding.rebuild_aside(tools, target, files, lease, budget)
+        loaded = rebuilding.rebuild_aside(tools, target, files, lease, budget, steps)
         if row is not None:
             changes.record_schema(tools, recipe, row, "backfill")
         return loaded
     if "table_emptied" in operations:
-        rebuilding.empty_table(tools, target)
-    if operations & {"files_marked", "processed_files_cleared"}:
-        _mark(tools, work.files, change)
+        with steps.step("table_emptied", run=run_id, table=target.table) as details:
+            details["files"] = rebuilding.empty_table(tools, target)
+    for operation in operations & {"files_marked", "processed_files_cleared"}:
+        with steps.step(operation) as details:
+            details["files"] = _mark(tools, work.files, change)
     gone = _gone_files(work.files, change.ingestion)
     if "rows_removed" in operations and gone.num_rows:
-        delete_rows(tools, target, gone, lease)
-    return load_lane(tools, target, files, lease, budget)
+        with steps.step("rows_removed", run=run_id, files=gone.num_rows) as details:
+            details["rows"] = delete_rows(tools, target, gone, lease)
+    if "run_triggered" not in operations:
+        return load_lane(tools, target, files, lease, budget)
+    return run_lane(tools, target, files, lease, budget, steps)
 
 
 def _lane_files(files: pa.Table, name: str, lane: str) -> pa.Table:
@@ -322,11 +321,11 @@ def _operations(change: Change) -> frozenset[str]:
     return frozenset(operation.operation for operation in change.operations)
 
 
-def _mark(tools: Tools, files: pa.Table, change: Change) -> None:
-    """Mark all that is asked for again, so that what a limit leaves for later is not forgotten."""
+def _mark(tools: Tools, files: pa.Table, change: Change) -> int:
+    """Mark all that is asked for again, so that what a limit leaves for later is not forgotten; how many files."""
     mine = pc.and_(pc.equal(files["ingestion"], change.ingestion), pc.equal(files["lane"], change.lane))
     paths = files.filter(pc.fill_null(mine, False))["file_path"]
-    tools.ledger.mark_reload(change.ingestion, paths=paths, now=tools.clock(), actor=tools.holder)
+    return tools.ledger.mark_reload(change.ingestion, paths=paths, now=tools.clock(), actor=tools.holder)
 
 
 def _gone_files(files: pa.Table, name: str) -> pa.Table:
@@ -334,15 +333,9 @@ def _gone_files(files: pa.Table, name: str) -> pa.Table:
     return files.filter(pc.fill_null(pc.and_(gone, pc.equal(files["ingestion"], name)), False))
 
 
-def _record_requests(tools: Tools, change: Change, run_id: str | None) -> None:
+def _record_requests(tools: Tools, change: Change, run_id: str | None, steps: Steps) -> None:
     for operation in change.operations:
         if operation.operation == "request_recorded":
-            details = operation.details
-            tools.ledger.record_request(
-                change.ingestion, str(details["kind"]), str(details["request"]), now=tools.clock(), run_id=run_id
-            )
-
-
-def _did(tools: Tools, done: Done, step: Step) -> None:
-    done.steps.append(step)
-    tools.events.send("step", ingestion=step.ingestion, operation=step.operation, status=step.status, **step.details)
+            kind, request = str(operation.details["kind"]), str(operation.details["request"])
+            with steps.step("request_recorded", kind=kind, request=request):
+                tools.ledger.record_request(change.ingestion, kind, request, now=tools.clock(), run_id=run_id)

@@ -20,7 +20,7 @@ from autoloader import loader
 from autoloader.apply.batching import split_into_batches, spread_over_tasks
 from autoloader.apply.blobs import to_blob
 from autoloader.apply.removal import Removal, remove_rows
-from autoloader.apply.report import Counts
+from autoloader.apply.report import Counts, Steps
 from autoloader.apply.target import Budget, Target
 from autoloader.apply.tools import Tools
 from autoloader.apply.versions import Versions
@@ -66,6 +66,17 @@ class Pending:
     batch_id: str
     outcome: pa.Table = field(repr=False)
     lost: int = 0
+
+
+def run_lane(tools: Tools, target: Target, files: pa.Table, lease: Lease, budget: Budget, steps: Steps) -> Loaded:
+    """Load files as one step of an apply, which says what it came to; see `load_lane`."""
+    with steps.step("run_triggered", run=target.run_id, lane=target.lane) as details:
+        started = time.monotonic()
+        loaded = load_lane(tools, target, files, lease, budget)
+        details["cost_usd"] = budget.spent(loaded.counts, time.monotonic() - started)
+        details["stopped"] = loaded.stopped
+        details.update(loaded.counts.as_data())
+    return loaded
 
 
 def load_lane(tools: Tools, target: Target, files: pa.Table, lease: Lease, budget: Budget) -> Loaded:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from autoloader.apply.loading import Loaded, load_lane
+from autoloader.apply.loading import Loaded, run_lane
+from autoloader.apply.report import Steps
 from autoloader.apply.target import Budget, Target
 from autoloader.apply.tools import Tools
 from autoloader.errors import IncompleteError
@@ -21,7 +22,7 @@ def branch_of(run_id: str) -> str:
     return f"refresh-{run_id}"
 
 
-def rebuild_aside(tools: Tools, target: Target, files: pa.Table, lease: Lease, budget: Budget) -> Loaded:
+def rebuild_aside(tools: Tools, target: Target, files: pa.Table, lease: Lease, budget: Budget, steps: Steps) -> Loaded:
     """Load all files into a branch and serve it once every one of them is in.
 
     Until then the old table is served and the ledger says nothing new; whatever stops the rebuild leaves
@@ -33,32 +34,44 @@ def rebuild_aside(tools: Tools, target: Target, files: pa.Table, lease: Lease, b
         files: Every file of the new table.
         lease: Held on the ingestion.
         budget: Where to stop.
+        steps: Told each step.
 
     Raises:
         IncompleteError: It was stopped or a file failed; the old table stays.
     """
-    branch = target.branch or branch_of(target.run_id)
-    tools.lake.remove_branch(target.table, branch)
-    tools.lake.start_branch(target.table, branch)
-    served = tools.lake.table(target.table)
+    branch, table = target.branch or branch_of(target.run_id), target.table
+    with steps.step("branch_created", table=table):
+        tools.lake.remove_branch(table, branch)
+        tools.lake.start_branch(table, branch)
+    served = tools.lake.table(table)
     try:
-        loaded = load_lane(tools, target, files, lease, budget)
-        _check_whole(target, loaded)
-        snapshot_id = tools.lake.swap(
-            target.table,
-            branch,
-            expected_snapshot_id=served.snapshot_id if served else None,
-            schema_update=target.foreseen,
-        )
+        loaded = run_lane(tools, target, files, lease, budget, steps)
+        rows_before = served.rows if served else None
+        with steps.step("branch_compared", rows_before=rows_before, rows_after=loaded.counts.rows):
+            _check_whole(target, loaded)
+        with steps.step("branch_swapped", table=table):
+            snapshot_id = tools.lake.swap(
+                table,
+                branch,
+                expected_snapshot_id=served.snapshot_id if served else None,
+                schema_update=target.foreseen,
+            )
     except BaseException:
-        tools.lake.remove_branch(target.table, branch)
+        tools.lake.remove_branch(table, branch)
         raise
     tools.at("swapped")
-    for batch in loaded.pending:
-        tools.ledger.record(
-            batch.batch_id, batch.outcome, snapshot_id, lease=lease, now=tools.clock(), max_attempts=target.max_attempts
-        )
-    _forget_the_rest(tools, target, loaded)
+    with steps.step("processed_files_cleared") as details:
+        for batch in loaded.pending:
+            tools.ledger.record(
+                batch.batch_id,
+                batch.outcome,
+                snapshot_id,
+                lease=lease,
+                now=tools.clock(),
+                max_attempts=target.max_attempts,
+            )
+        replaced = files.num_rows - files["replaces"].null_count
+        details.update(files=replaced + _forget_the_rest(tools, target, loaded), rows=rows_before)
     return loaded
 
 
@@ -84,11 +97,12 @@ def _check_whole(target: Target, loaded: Loaded) -> None:
     )
 
 
-def _forget_the_rest(tools: Tools, target: Target, loaded: Loaded) -> None:
-    """Files that are not in the new table (gone from storage, out of scope) have no rows any more."""
+def _forget_the_rest(tools: Tools, target: Target, loaded: Loaded) -> int:
+    """Files that are not in the new table (gone from storage, out of scope) have no rows any more; how many."""
     ids = [pc.min(batch.outcome["src_file_id"]).as_py() for batch in loaded.pending]
-    if ids:
-        tools.ledger.clear_rows(target.ingestion, target.run_id, now=tools.clock(), below=min(ids))
+    if not ids:
+        return 0
+    return tools.ledger.clear_rows(target.ingestion, target.run_id, now=tools.clock(), below=min(ids))
 
 
 def _first(loaded: Loaded) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -53,6 +55,46 @@ class Counts:
     def as_data(self) -> dict[str, Any]:
         """Name to number."""
         return {name: getattr(self, name) for name in self.__slots__}
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """The operations on one ingestion: timed, kept in the order in which they end, and told as events.
+
+    Attributes:
+        ingestion: Its name.
+        kept: Where each step is put.
+        events: Where each step is told.
+    """
+
+    ingestion: str
+    kept: list[Step]
+    events: Events
+
+    @contextmanager
+    def step(self, operation: str, **details: Any) -> Iterator[dict[str, Any]]:
+        """Do one operation in the block.
+
+        Yields:
+            Its details, to be added to. A reason under `stopped` makes it a stopped step; an error, a failed one.
+        """
+        began_at, status = time.monotonic(), "failed"
+        try:
+            yield details
+            status = "stopped" if details.get("stopped") else "done"
+        except KeyboardInterrupt:
+            status = "stopped"
+            raise
+        except Exception as error:
+            details["error"] = str(error)
+            raise
+        finally:
+            self.keep(operation, status, time.monotonic() - began_at, details)
+
+    def keep(self, operation: str, status: str, seconds: float, details: dict[str, Any]) -> None:
+        """Keep an operation that was done, or is not to be done at all."""
+        self.kept.append(Step(self.ingestion, operation, status, seconds, details))
+        self.events.send("step", ingestion=self.ingestion, operation=operation, status=status, **details)
 
 
 @dataclass(slots=True)

@@ -11,7 +11,7 @@ from autoloader.plan import Action, Block, Change, Diagnostic, Operation, Reason
 from autoloader.planner.blocks import WAITING, loaded_count, protection, standing_block
 from autoloader.planner.findings import diagnostics_of, drift_of, notes_of
 from autoloader.planner.impacts import impact_of
-from autoloader.planner.loads import Case, files_text, loads, refresh_operations, skipped_by_start
+from autoloader.planner.loads import Case, files_text, loads, refresh_operations, skipped_by_start, swap_operations
 from autoloader.planner.schemas import schema_change
 from autoloader.schema import to_data
 from autoloader.spec import Effect, KeyChange, change_effects
@@ -217,7 +217,7 @@ def _rebuild_alone(case: Case) -> list[Change]:
     if case.refresh is None or any(group.lane == "refresh" and group.is_work for group in case.groups):
         return []
     mode, request = case.refresh
-    operations = [*refresh_operations(case)]
+    operations = [*refresh_operations(case), *(swap_operations(case) if mode == "full" else ())]
     if request is not None:
         operations.append(Operation("request_recorded", {"kind": "refresh", "request": request}))
     number = loaded_count(case)

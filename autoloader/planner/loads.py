@@ -179,6 +179,8 @@ def _operations(case: Case, lane: Lane, groups: Sequence[Group], estimated: Esti
             "batches": estimated.batches,
         }
         found.append(Operation("run_triggered", details))
+    if whole:
+        found += swap_operations(case)
     if lane == Lane.REINGEST:
         found += [Operation("request_recorded", {"kind": "reingest", "request": r}) for r in _requests(case)]
     if lane == Lane.REFRESH and case.refresh is not None and case.refresh[1] is not None:
@@ -211,22 +213,28 @@ def _requests(case: Case) -> list[str]:
 
 
 def refresh_operations(case: Case) -> list[Operation]:
-    """The steps of a rebuild before and after its load. Nothing is dropped before the new table stands."""
+    """The steps of a rebuild before its load. Nothing is dropped before the new table stands."""
     if case.refresh is None:
         return []
     table, known = case.spec.destination.table, _loaded(case)
     match case.refresh[0]:
         case "full":
-            return [
-                Operation("branch_created", {"table": table}),
-                Operation("processed_files_cleared", {"files": known}),
-                Operation("branch_swapped", {"table": table, "rows_before": case.table.rows if case.table else None}),
-            ]
+            return [Operation("branch_created", {"table": table})]
         case "clear-history":
             return [Operation("processed_files_cleared", {"files": known})]
         case "new-only":
             rows = case.table.rows if case.table else None
             return [Operation("table_emptied", {"table": table, "files": known, "rows": rows})]
+
+
+def swap_operations(case: Case) -> list[Operation]:
+    """The steps of a full rebuild after its load."""
+    table, rows = case.spec.destination.table, case.table.rows if case.table else None
+    return [
+        Operation("branch_compared", {"rows_before": rows}),
+        Operation("branch_swapped", {"table": table}),
+        Operation("processed_files_cleared", {"files": _loaded(case)}),
+    ]
 
 
 def _loaded(case: Case) -> int:

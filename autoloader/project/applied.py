@@ -187,16 +187,14 @@ def _details(details: Mapping[str, Any]) -> str:
         if details.get("stopped"):
             parts.append(f"stopped: {details['stopped']}")
         return ", ".join(parts)
-    shown = [
-        f"{'' if key == 'table' else key.replace('_', ' ') + ' '}{_shown(value)}"
-        for key, value in details.items()
-        if value is not None and key not in {"run", "recovered"}
-    ]
-    return ", ".join(shown)
+    shown = {key: value for key, value in details.items() if value is not None and key not in {"run", "recovered"}}
+    return ", ".join(_detail(key, value) for key, value in shown.items())
 
 
-def _short(value: Any) -> str:
-    return count_text(value) if isinstance(value, int) and not isinstance(value, bool) else str(value)
+def _detail(key: str, value: Any) -> str:
+    if key in {"files", "rows"}:
+        return plural(value, key[:-1])
+    return f"{'' if key == 'table' else key.replace('_', ' ') + ' '}{_shown(value)}"
 
 
 def plan_and_warm(

@@ -14,6 +14,7 @@ PLAIN: Final = frozenset({"ingestion_recorded", "table_created", "run_triggered"
 _WORDS: Final = {
     "batch_recorded": "finish a batch of an earlier run",
     "batch_released": "release a batch of an earlier run",
+    "branch_compared": "compare it with the table that is served",
     "branch_created": "build the new table aside, on a branch",
     "branch_swapped": "swap the new table in",
     "files_marked": "mark files to be loaded again",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.playing import Player, Store, work
+from tests.playing import LocalStore, Player, Store, work
 
 DECLARED = """
     name: orders
@@ -245,3 +245,37 @@ def test_scenario_10_the_plan_names_the_files_that_have_a_new_column_and_prices_
     assert {row["id"]: row["extra"] for row in player.rows("shop.orders")} == {1: None, 2: None, 3: None}
     player.apply("--reingest", selector)
     assert {row["id"]: row["extra"] for row in player.rows("shop.orders")} == {1: None, 2: "x", 3: None}
+
+
+def test_the_report_of_a_refresh_names_the_plan_s_steps_with_what_they_came_to(
+    player: Player, local_store: LocalStore
+) -> None:
+    local_store.put("a.csv", "id,n\n1,10\n2,20\n")
+    local_store.put("b.csv", "id,n\n3,30\n")
+    infer(player, local_store)
+    player.apply()
+    local_store.delete("b.csv")
+    local_store.put("c.csv", "id,n\n4,40\n5,50\n")
+    [change] = player.plan("--refresh", "orders=full")["changes"]
+    done = player.report("--refresh", "orders=full")["operations"]
+    assert [step["operation"] for step in done] == [step["operation"] for step in change["operations"]]
+    assert {step["status"] for step in done} == {"done"}
+    details = {step["operation"]: step["details"] for step in done}
+    assert (details["run_triggered"]["files"], details["run_triggered"]["rows"]) == (2, 4)
+    assert details["branch_compared"] == {"rows_before": 3, "rows_after": 4}
+    assert details["processed_files_cleared"] == {"rows": 3, "files": 2}
+
+
+def test_a_refresh_that_fails_says_at_which_step(player: Player, local_store: LocalStore) -> None:
+    local_store.put("a.csv", "id,n\n1,10\n2,20\n")
+    infer(player, local_store)
+    player.apply()
+    local_store.put("a.csv", b"\x1f\x8b\x08 cut off")
+    done = player.report("--refresh", "orders=full", code=6)["operations"]
+    assert [(step["operation"], step["status"]) for step in done] == [
+        ("branch_created", "done"),
+        ("run_triggered", "done"),
+        ("branch_compared", "failed"),
+    ]
+    assert "the old table is served as before" in done[-1]["details"]["error"]
+    assert ids(player) == [1, 2]

@@ -241,7 +241,13 @@ def test_fail_means_that_nothing_is_loaded_until_someone_decides(key: str, files
 def test_refresh_full_rebuilds_aside_and_swaps() -> None:
     change = one(plan_of([A, B], [remembered(A)], asked=Asked(refresh={"sales": "full"})))
     assert change.actions == (Action.REBUILD, Action.LOAD)
-    assert operations(change) == ["branch_created", "processed_files_cleared", "branch_swapped", "run_triggered"]
+    assert operations(change) == [
+        "branch_created",
+        "run_triggered",
+        "branch_compared",
+        "branch_swapped",
+        "processed_files_cleared",
+    ]
     assert change.impact.files_to_process == 2
     assert change.symbol == "-/+"
 
