@@ -11,6 +11,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, TextIO
 
+from autoloader.errors import SettingsError
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -112,7 +114,15 @@ class Events:
     """One JSON object per event, appended to a file as it happens (NDJSON)."""
 
     def __init__(self, path: str | None, clock: Callable[[], datetime]) -> None:
-        self._stream: TextIO | None = Path(path).open("a", encoding="utf-8") if path else None  # noqa: SIM115 - closed by close()
+        """Open the file.
+
+        Raises:
+            SettingsError: It cannot be written.
+        """
+        try:
+            self._stream: TextIO | None = Path(path).open("a", encoding="utf-8") if path else None  # noqa: SIM115 - closed by close()
+        except OSError as error:
+            raise SettingsError(f"The events cannot be written to {path}.", why=str(error)) from error
         self._clock = clock
 
     def send(self, event: str, **details: Any) -> None:

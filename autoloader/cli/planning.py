@@ -78,7 +78,7 @@ def schema() -> None:
 @click.option("--json-into", metavar="FILE", help="Write the plan's JSON to FILE as well.")
 @click.option("--full", "length", flag_value="full", help="Every file.")
 @click.option("--summary", "length", flag_value="summary", help="One line per change.")
-@click.option("--max-usd", type=float, metavar="N", help="Refuse a plan that may cost more.")
+@click.option("--max-usd", type=click.FloatRange(min=0), metavar="N", help="Refuse a plan that may cost more.")
 @click.option("--offline", is_flag=True, help="Do not look at storage or tables.")
 def plan(  # one parameter per option of the contract
     folder: str,

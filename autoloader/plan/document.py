@@ -68,7 +68,7 @@ def to_json(plan: Plan) -> dict[str, Any]:
         "errored": plan.errored,
         "changes": [_change(change) for change in plan.changes],
         "totals": _impact(plan.totals),
-        "guardrails": [_record(verdict) for verdict in plan.guardrails],
+        "guardrails": [{**_record(v), "limit": _number(v.limit), "value": _number(v.value)} for v in plan.guardrails],
         "drift": list(plan.drift),
         "notes": list(plan.notes),
         "diagnostics": [{**_record(d), "severity": d.severity.value} for d in plan.diagnostics],
@@ -112,6 +112,12 @@ def _impact(impact: Impact) -> dict[str, Any]:
         "oldest_file_date": impact.oldest_file_date,
         "newest_file_date": impact.newest_file_date,
     }
+
+
+def _number(amount: Decimal | None) -> int | float | None:
+    if amount is None:
+        return None
+    return int(amount) if amount == amount.to_integral_value() else float(amount)
 
 
 def _spread(spread: Spread | None) -> dict[str, float] | None:
@@ -162,7 +168,7 @@ def _plan(data: Mapping[str, Any], version: str) -> Plan:
         changes=tuple(_read_change(change) for change in data["changes"]),
         totals=_read_impact(data["totals"]),
         basis=tuple(_read(Basis, basis) for basis in data.get("basis", ())),
-        guardrails=tuple(_read(Verdict, verdict) for verdict in data.get("guardrails", ())),
+        guardrails=tuple(_read_verdict(verdict) for verdict in data.get("guardrails", ())),
         drift=tuple(data.get("drift", ())),
         notes=tuple(data.get("notes", ())),
         diagnostics=tuple(
@@ -197,6 +203,15 @@ def _read_change(data: Mapping[str, Any]) -> Change:
     )
 
 
+def _read_verdict(data: Mapping[str, Any]) -> Verdict:
+    value = data["value"]
+    return Verdict(data["id"], data["level"], _decimal(data["limit"]), value and _decimal(value), data["passed"])
+
+
+def _decimal(number: float) -> Decimal:
+    return Decimal(repr(number))
+
+
 def _read_impact(data: Mapping[str, Any]) -> Impact:
     return Impact(
         files_to_process=data["files_to_process"],
@@ -214,5 +229,5 @@ def _read_impact(data: Mapping[str, Any]) -> Impact:
 def _read_spread(data: Mapping[str, Any] | None) -> Spread | None:
     if data is None:
         return None
-    low, expected, high = (Decimal(repr(float(data[key]))) for key in ("low", "expected", "high"))
+    low, expected, high = (_decimal(float(data[key])) for key in ("low", "expected", "high"))
     return Spread(low, expected, high)

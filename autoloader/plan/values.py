@@ -11,6 +11,8 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Final
 
+from autoloader.cost import duration, money
+
 FORMAT_VERSION: Final = "1.0"
 
 
@@ -170,13 +172,45 @@ _SIGNS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """One guardrail held against the plan. `level` is "warn" or "deny"."""
+    """One guardrail held against the plan.
+
+    Attributes:
+        id: `max_usd`, `max_bytes`, `max_files`, `max_duration`, `max_replaced_percent`, or `--max-usd`.
+        level: "warn" or "deny".
+        limit: Dollars, bytes, files, seconds or percent.
+        value: The plan's own, in the same unit; None = not known.
+        passed: Whether the value is known and within the limit.
+    """
 
     id: str
     level: str
-    limit: str
-    value: str | None
+    limit: Decimal
+    value: Decimal | None
     passed: bool
+
+    @property
+    def limit_text(self) -> str:
+        """The limit for people: `$50`, `2h05m`, `10.0 %`."""
+        return _amount_text(self.id, self.limit)
+
+    @property
+    def value_text(self) -> str:
+        """The value for people; `unknown` for None."""
+        return "unknown" if self.value is None else _amount_text(self.id, self.value)
+
+
+def _amount_text(guardrail: str, amount: Decimal) -> str:
+    match guardrail:
+        case "max_usd" | "--max-usd":
+            return money(amount) if amount == 0 or amount >= Decimal("0.01") else f"${amount:f}"
+        case "max_duration":
+            return duration(float(amount))
+        case "max_replaced_percent":
+            return f"{amount:.1f} %"
+        case "max_bytes":
+            return f"{int(amount):,} bytes"
+        case _:
+            return f"{int(amount):,}"
 
 
 @dataclass(frozen=True, slots=True)

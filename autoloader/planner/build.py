@@ -181,6 +181,7 @@ def _plan(
     if denied:
         changes = [_denied(change, denied[0]) for change in changes]
     errored = any(diagnostic.severity == Severity.ERROR for diagnostic in diagnostics)
+    looked = asked.mode != "offline"
     waits = any(group.disposition == Disposition.DEFERRED for group in groups)
     plan = Plan(
         tool_version=tool_version,
@@ -192,7 +193,7 @@ def _plan(
         serial=state.serial,
         mode=asked.mode,
         applyable=not errored and any(change.blocked is None for change in changes),
-        complete=not errored and not waits and all(change.blocked is None for change in changes),
+        complete=not errored and not waits and looked and all(change.blocked is None for change in changes),
         errored=errored,
         changes=tuple(changes),
         totals=totals,
@@ -219,8 +220,8 @@ def _denied(change: Change, verdict: Verdict) -> Change:
     works = Action.LOAD in change.actions or Action.REBUILD in change.actions
     if change.blocked is not None or not works:
         return change
-    value = verdict.value if verdict.value is not None else "unknown"
-    return replace(change, blocked=Block(verdict.id, f"guardrail {verdict.id}: {value} is over {verdict.limit}"))
+    why = f"guardrail {verdict.id}: {verdict.value_text} is over {verdict.limit_text}"
+    return replace(change, blocked=Block(verdict.id, why))
 
 
 def _basis(case: Case) -> Basis:

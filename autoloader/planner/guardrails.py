@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 
-from autoloader.cost import duration, money
 from autoloader.plan import Impact, Verdict
 from autoloader.planner.impacts import Group
 from autoloader.spec import Guardrails, Threshold
@@ -45,22 +44,7 @@ def _levels(name: str, threshold: Threshold, value: Decimal | None) -> list[Verd
 
 
 def _verdict(name: str, level: str, limit: Decimal, value: Decimal | None) -> Verdict:
-    shown = None if value is None else _shown(name, value)
-    return Verdict(name, level, _shown(name, limit), shown, value is not None and value <= limit)
-
-
-def _shown(name: str, value: Decimal) -> str:
-    match name:
-        case "max_usd" | "--max-usd":
-            return money(value) if value == 0 or value >= Decimal("0.01") else f"${value:f}"
-        case "max_duration":
-            return duration(float(value))
-        case "max_replaced_percent":
-            return f"{value:.1f} %"
-        case "max_bytes":
-            return f"{int(value):,} bytes"
-        case _:
-            return f"{int(value):,}"
+    return Verdict(name, level, limit, value, value is not None and value <= limit)
 
 
 def replaced_percent(groups: Sequence[Group], loaded: int) -> Decimal | None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from autoloader.apply import (
     BatchSize,
     Budget,
+    Counts,
     Death,
     Done,
     Events,
@@ -27,7 +28,7 @@ from autoloader.apply import (
     note_files,
     recover,
 )
-from autoloader.errors import AutoloaderError, PlanStaleError, RefusedError, SettingsError
+from autoloader.errors import AutoloaderError, PlanStaleError, SettingsError
 from autoloader.inventory import Disposition
 from autoloader.plan import Change
 from autoloader.project.backfilling import keep_progress
@@ -102,7 +103,7 @@ class Report:
                     "operation": step.operation,
                     "status": step.status,
                     "seconds": round(step.seconds, 3),
-                    "details": step.details,
+                    "details": {key: _plain(value) for key, value in step.details.items()},
                 }
                 for step in self.done.steps
             ],
@@ -138,7 +139,7 @@ class Report:
 
     def _sentences(self) -> list[str]:
         """What was not done, and why; not yet escaped."""
-        found = [f"Not loaded: {path}: {' '.join(why.splitlines())}" for path, why in self.done.problems]
+        found = [f"Not loaded: {path}: {_after_path(path, why)}" for path, why in self.done.problems]
         for name, error in self.done.errors:
             head, *rest = str(error).splitlines()
             found += [f"Error in {name}: {head}", *(f"  {line}" for line in rest)]
@@ -162,12 +163,22 @@ class Report:
         bad = counts.failed + counts.quarantined + counts.moved
         left = f", {plural(bad, 'file')} not loaded" if bad else ""
         rejected = f", {plural(counts.rejected_rows, 'row')} rejected" if counts.rejected_rows else ""
-        verdict = {0: "Done", 3: "Refused in part", 6: "Stopped; apply again to resume"}.get(self.exit_code, "Failed")
+        refused = "Refused in part" if any(step.operation != "blocked" for step in self.done.steps) else "Refused"
+        verdict = {0: "Done", 3: refused, 6: "Stopped; apply again to resume"}.get(self.exit_code, "Failed")
         engine = f"  {self.engine}" if self.engine else ""
         return (
             f"{verdict}: {plural(counts.files, 'file')}, {plural(counts.rows, 'row')}, {bytes_text(counts.bytes)}"
             f" in {seconds_text(self.elapsed_s)}{rejected}{left}.{engine}"
         )
+
+
+def _after_path(path: str, why: str) -> str:
+    """An error in one line, for a line that begins with the path already."""
+    return " ".join(why.removeprefix(path).split())
+
+
+def _plain(value: Any) -> Any:
+    return float(value) if isinstance(value, Decimal) else value
 
 
 def _shown(value: Any) -> str:
@@ -243,14 +254,15 @@ def carry_out(project: Project, planned: Planned, wanted: Wanted) -> Report:
     _may_be_applied(project, planned)
     settings = project.specs().settings
     engines = wanted.started or Engines(settings, wanted.engine, wanted.talk)
-    if not planned.plan.changes:
-        engines.stop()
-        _note(project, planned)
-        return Report(Done(), time.monotonic() - started_at)
-    if not project.ledger.exists and any(change.blocked is None for change in planned.plan.changes):
-        project.ledger.init()
     events = Events(wanted.events, project.clock)
     try:
+        if not project.ledger.exists and any(change.blocked is None for change in planned.plan.changes):
+            project.ledger.init()
+        events.send("apply_started", plan_id=planned.plan.plan_id)
+        if not planned.plan.changes:
+            _note(project, planned)
+            events.send("apply_finished", plan_id=planned.plan.plan_id, exit_code=0, **Counts().as_data())
+            return Report(Done(), time.monotonic() - started_at)
         tools = _tools(project, engines, wanted, events)
         recovered = recover(tools, _tables(project))
         _warm(engines, planned)
@@ -261,7 +273,6 @@ def carry_out(project: Project, planned: Planned, wanted: Wanted) -> Report:
             budgets=lambda change: _budget(settings, planned, change),
             lineage_columns=settings.lineage_columns,
         )
-        events.send("apply_started", plan_id=planned.plan.plan_id)
         done = apply_plan(tools, work)
         done.steps[:0] = recovered
         keep_progress(project, planned)
@@ -291,7 +302,7 @@ def _note(project: Project, planned: Planned) -> None:
 def _may_be_applied(project: Project, planned: Planned) -> None:
     plan = planned.plan
     if plan.errored:
-        raise RefusedError("A plan with errors cannot be applied.", fix="Mend what it names, then plan again.")
+        raise SettingsError("A plan with errors cannot be applied.", fix="Mend what it names, then plan again.")
     lineage = project.ledger.lineage if project.ledger.exists else None
     if plan.lineage != lineage:
         why = (

@@ -9,6 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from autoloader.errors import SettingsError
 from autoloader.plan import Action, Plan
 from autoloader.planner import WAITING
 from autoloader.project.answer import rows_of
@@ -132,8 +133,16 @@ class Planned:
         savedplan.save(target, self.plan, self.table, self.specs)
 
     def save_json(self, target: Path) -> None:
-        """Write the JSON alone."""
-        target.write_text(json.dumps(self.to_json(), indent=2, ensure_ascii=False, default=str), encoding="utf-8")
+        """Write the JSON alone.
+
+        Raises:
+            SettingsError: It cannot be written there.
+        """
+        text = json.dumps(self.to_json(), indent=2, ensure_ascii=False, default=str)
+        try:
+            target.write_text(text, encoding="utf-8", errors="surrogatepass")
+        except OSError as error:
+            raise SettingsError(f"The plan's JSON cannot be written to {target}.", why=str(error)) from error
 
     def text(self, *, length: str = "default", color: bool = False, width: int = 100) -> str:
         """The plan for a terminal."""

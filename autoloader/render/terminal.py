@@ -240,7 +240,8 @@ def _listed(files: pa.Table) -> Iterator[str]:
 def _guardrails(plan: Plan, color: bool) -> Iterator[str]:
     for verdict in plan.guardrails:
         if not verdict.passed:
-            value = verdict.value if verdict.value is not None else "unknown"
             word = "refuses" if verdict.level == "deny" else "warns"
             code = "31" if verdict.level == "deny" else "33"
-            yield paint(f"Guardrail {verdict.id} {word}: {value}, limit {verdict.limit}.", code, color)
+            yield paint(
+                f"Guardrail {verdict.id} {word}: {verdict.value_text}, limit {verdict.limit_text}.", code, color
+            )

@@ -23,7 +23,7 @@ _DURATION_PART: Final = (
 )
 DURATION: Final = rf"0|(?:{_DURATION_PART})(?:,? ?{_DURATION_PART})*"
 PERCENT: Final = r"(?:100(?:\.0{1,9})?|[0-9]{1,2}(?:\.[0-9]{1,9})?) ?%"
-MONEY: Final = r"(?:\$ ?)?([0-9]{1,15}(?:\.[0-9]{1,9})?)(?: ?USD)?"
+MONEY: Final = r"(?:\$ ?)?([0-9]{1,15}(?:\.[0-9]{1,12})?)(?: ?USD)?"
 COUNT: Final = r"[0-9]{1,18}"
 FRACTION: Final = r"0?\.[0-9]{1,18}|[01]\.0{1,18}|0|1"
 
@@ -38,8 +38,8 @@ def written(value: Any) -> str | None:
     """A scalar as text without outer blanks; None for what cannot be a quantity (a bool, a list, …)."""
     if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
         return None
-    if isinstance(value, float) and value == int(value if abs(value) < 1e18 else 0):
-        value = Decimal(value)
+    if isinstance(value, float) and abs(value) < 1e18:
+        value = Decimal(int(value)) if value == int(value) else Decimal(repr(value))  # never as 1e-06
     text = format(value, "f") if isinstance(value, Decimal) else str(value).strip()
     return text if len(text) <= _LONGEST else None
 

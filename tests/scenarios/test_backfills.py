@@ -148,6 +148,9 @@ def test_events_tell_each_step_of_each_batch(player: Player, store: Store, monke
     assert [event for event in events if event.startswith("batch")] == one * 2
     assert events[0] == "apply_started"
     assert events[-1] == "apply_finished"
+    player.apply("--events", "nothing.ndjson")
+    nothing = (player.folder / "nothing.ndjson").read_text().splitlines()
+    assert [json.loads(line)["event"] for line in nothing] == ["apply_started", "apply_finished"]
 
 
 def test_editing_description_owner_or_tags_loads_nothing(player: Player, store: Store) -> None:

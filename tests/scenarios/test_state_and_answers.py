@@ -139,7 +139,7 @@ def test_a_plan_offline_looks_at_nothing_and_refresh_only_changes_nothing(
     player.apply()
     put(local_store, "b.csv", 2)
     offline = player.plan("--offline")
-    assert offline["mode"] == "offline"
+    assert (offline["mode"], offline["complete"]) == ("offline", False)
     assert work(offline) == {}
     declare(player, local_store, more="    description: orders of the shop")
     assert [change["reason"] for change in player.plan("--offline")["changes"]] == ["metadata_changed"]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from autoloader.inventory import WORK
-from autoloader.plan import Action, Reason, Severity
+from autoloader.plan import Action, Reason, Severity, from_json, to_json
 from autoloader.planner import Asked, Looked, State, TableFacts, backfill_progress, build_plan, rules_for, stale
 from autoloader.schema import TableSchema, from_data
 from autoloader.spec import Settings
@@ -313,6 +313,25 @@ def test_an_unknown_price_does_not_pass_a_limit_of_dollars() -> None:
     assert plan.totals.cost_usd is None
     assert one(plan).blocked.by == "--max-usd"
     assert plan.guardrails[0].value is None
+
+
+def test_the_json_has_what_a_guardrail_compares_as_numbers_and_reads_them_back() -> None:
+    rails = {
+        "max_usd": {"warn": "0.000001"},
+        "max_bytes": "1KB",
+        "max_duration": "90s",
+        "max_replaced_percent": "12.5%",
+    }
+    plan = plan_of([A], settings=Settings.model_validate({"guardrails": rails}))
+    said = to_json(plan)["guardrails"]
+    assert [(v["id"], v["limit"]) for v in said] == [
+        ("max_usd", 0.000001),
+        ("max_bytes", 1000),
+        ("max_duration", 90),
+        ("max_replaced_percent", 12.5),
+    ]
+    assert all(isinstance(v["value"], int | float) for v in said)
+    assert from_json(to_json(plan)) == plan
 
 
 def test_a_plan_without_work_passes_every_guardrail() -> None:

@@ -114,7 +114,9 @@ def test_a_fraction_above_one_is_refused(text: Any) -> None:
         parse_fraction(text)
 
 
-@pytest.mark.parametrize(("text", "usd"), [(50, "50"), (12.5, "12.5"), ("$50", "50"), ("0.1 USD", "0.1"), (0.1, "0.1")])
+@pytest.mark.parametrize(
+    ("text", "usd"), [(50, "50"), (12.5, "12.5"), ("$50", "50"), ("0.1 USD", "0.1"), (0.1, "0.1"), (1e-7, "0.0000001")]
+)
 def test_money_is_a_decimal(text: Any, usd: str) -> None:
     assert parse_money(text) == Decimal(usd)
 
