@@ -29,11 +29,18 @@ def parquet_schema(path: Path) -> str:
     _check_magic(path)
     try:
         with pq.ParquetFile(path) as file:
-            names, text = file.schema_arrow.names, str(file.schema)
+            schema, text = file.schema_arrow, str(file.schema)
     except (pa.ArrowException, OSError) as error:
         raise ReadError("The Parquet footer cannot be read.", why=str(error)) from error
-    check_names(names)
+    _check_fields(list(schema))
     return text.partition("\n")[2]  # the first line is an address
+
+
+def _check_fields(fields: Sequence[Any]) -> None:
+    """Raises ReadError where two columns, or two fields of a struct at any depth, have the same name."""
+    check_names([f.name for f in fields])
+    for field in fields:
+        _check_fields([field.type.field(i) for i in range(field.type.num_fields)])
 
 
 def open_parquet(con: duckdb.DuckDBPyConnection, paths: Sequence[Path]) -> Raw:

@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from autoloader.reader.cells import Cell, null_of, text_cell
 from autoloader.reader.duck import literal
-from autoloader.reader.jsonlook import as_array, as_map, as_object, merge_structures, pointer, spellings
+from autoloader.reader.jsonlook import (
+    as_array,
+    as_map,
+    as_object,
+    escaped_pointer,
+    in_json,
+    merge_structures,
+    pointer,
+    repeats,
+    spellings,
+)
 from autoloader.reader.raw import RawColumn
-from autoloader.reader.typed import Kind, mapped, packed, paired, typed_cell
+from autoloader.reader.typed import Kind, map_of, mapped, packed, paired, typed_cell
 from autoloader.schema import Decimal, ListOf, MapOf, Primitive, Struct, Type
 
-_UNMARK = r'"\\u0001([^"]*)"'
+_NUMBERS: Final = r"""((?:"(?:[^"\\]|\\.)*"|[^"0-9-]|-[^0-9"])*)(-?[0-9][0-9.eE+-]*|$)"""
+
+
+def marked_numbers(text: str, mark: str) -> str:
+    """SQL of a JSON text with a text in the place of each number: the mark and its digits."""
+    marked = rf'\1"\{in_json(mark)}\2"'
+    return f"left(regexp_replace({text}, {literal(_NUMBERS)}, {literal(marked)}, 'g'), -8)"
 
 
 def json_column(column: RawColumn, target: Type) -> Cell:
@@ -26,12 +42,15 @@ def json_column(column: RawColumn, target: Type) -> Cell:
 def json_text(value: str, column: RawColumn) -> str:
     """A JSON expression as the text that stood in the file."""
     text = f"CAST({value} AS VARCHAR)"
-    return f"regexp_replace({text}, {literal(_UNMARK)}, '\\1', 'g')" if column.exact else text
+    if not column.mark:
+        return text
+    marked = rf'"\{in_json(column.mark)}([^"]*)"'
+    return f"regexp_replace({text}, {literal(marked)}, '\\1', 'g')"
 
 
 def _plain(value: str, scalar: str, target: Primitive | Decimal, column: RawColumn) -> Cell:
     if isinstance(target, Primitive) and target.name == "string":
-        if not column.exact:
+        if not column.mark:
             return Cell(scalar, "false", "")
         nested = f"CASE WHEN json_type({value}) IN ('OBJECT', 'ARRAY') THEN {json_text(value, column)}"
         return Cell(f"{nested} ELSE {scalar} END", "false", "")
@@ -43,7 +62,7 @@ def json_cell(value: str, structure: Any, target: Type, column: RawColumn, depth
     match target:
         case Primitive() | Decimal():
             scalar = f"({value} ->> '$')"
-            return _plain(value, f"ltrim({scalar}, chr(1))" if column.exact else scalar, target, column)
+            return _plain(value, f"ltrim({scalar}, {literal(column.mark)})" if column.mark else scalar, target, column)
         case ListOf(element):
             item = f"j{depth}"
             cell = json_cell(item, as_array(structure), element, column, depth + 1)
@@ -60,7 +79,16 @@ def json_cell(value: str, structure: Any, target: Type, column: RawColumn, depth
                     cell = json_cell(part, inner, field.type, column, depth)
                 cells.append((field.name, cell))
             present = f"coalesce(json_type({value}) = 'OBJECT', false)"
-            return _of_kind(value, packed(present, cells), "OBJECT", target)
+            cell = packed(present, cells)
+            return _of_kind(value, _without_repeats(value, cell) if column.repeats else cell, "OBJECT", target)
+
+
+def _without_repeats(value: str, cell: Cell) -> Cell:
+    """`cell`, bad also where the object has a key twice."""
+    twice = f"(json_type({value}) = 'OBJECT' AND coalesce({repeats(f'json_keys({value})', True)}, false))"
+    bad, doubt = (twice if b == "false" else f"({twice} OR {b})" for b in (cell.bad, cell.strict_bad))
+    error = "has a key twice (case does not count)" + (f", or {cell.error}" if cell.error else "")
+    return Cell(f"CASE WHEN NOT {twice} THEN {cell.value} END", bad, error, cell.strict_value, doubt)
 
 
 def _part(value: str, structure: Any, field: str) -> tuple[str | None, Any]:
@@ -68,8 +96,7 @@ def _part(value: str, structure: Any, field: str) -> tuple[str | None, Any]:
     known = as_object(structure)
     if known is None:
         own = f"list_filter(json_keys({value}), lambda k: lower(k) = {literal(field.lower())})[1]"
-        escaped = f"'/' || replace(replace({own}, '~', '~0'), '/', '~1')"
-        return f"CASE WHEN json_type({value}) = 'OBJECT' THEN json_extract({value}, {escaped}) END", None
+        return f"CASE WHEN json_type({value}) = 'OBJECT' THEN json_extract({value}, {escaped_pointer(own)}) END", None
     keys = spellings(known).get(field.casefold())
     if keys is None:
         return None, None
@@ -92,24 +119,21 @@ def _of_kind(value: str, cell: Cell, kind: str, target: Type) -> Cell:
 
 def _map(value: str, structure: Any, target: MapOf, column: RawColumn, depth: int) -> Cell:
     item, key = f"j{depth}", target.key
-    escaped = f"'/' || replace(replace({item}, '~', '~0'), '/', '~1')"
     key_cell = (
         text_cell(item, key)
         if isinstance(key, Primitive | Decimal)
         else Cell(null_of(key), "true", "has a key of a nested type")
     )
-    value_cell = json_cell(f"json_extract({value}, {escaped})", structure, target.value, column, depth + 1)
+    value_cell = json_cell(
+        f"json_extract({value}, {escaped_pointer(item)})", structure, target.value, column, depth + 1
+    )
     keys = f"CASE WHEN json_type({value}) = 'OBJECT' THEN json_keys({value}) END"
     entries = mapped(keys, paired(key_cell, value_cell), item, "an entry")
-    typed, good = (
-        f"CASE WHEN json_type({value}) = 'OBJECT' THEN map_from_entries({each}) END"
-        for each in (entries.value, entries.strict_value)
-    )
-    cell = Cell(typed, entries.bad, entries.error, good, entries.strict_bad)
+    cell = map_of(f"json_type({value}) = 'OBJECT'", entries, item)
     return _of_kind(value, cell, "OBJECT", target)
 
 
-def shape_of(structure: Any, target: Type, exact: bool) -> tuple[Any, Kind] | None:
+def shape_of(structure: Any, target: Type, mark: str) -> tuple[Any, Kind] | None:
     """How DuckDB can take a JSON value apart in one go without losing anything of what the target wants.
 
     Returns:
@@ -122,7 +146,7 @@ def shape_of(structure: Any, target: Type, exact: bool) -> tuple[Any, Kind] | No
             parts: dict[str, tuple[Any, Kind]] = {}
             for field in fields:
                 keys = names.get(field.file_name.casefold(), [])
-                part = shape_of(structure[keys[0]], field.type, exact) if len(keys) == 1 else None
+                part = shape_of(structure[keys[0]], field.type, mark) if len(keys) == 1 else None
                 if len(keys) > 1 or (keys and part is None):
                     return None
                 if part is not None:
@@ -130,10 +154,10 @@ def shape_of(structure: Any, target: Type, exact: bool) -> tuple[Any, Kind] | No
             kinds = tuple((key, kind) for key, (_, kind) in parts.items())
             return ({key: part for key, (part, _) in parts.items()}, Kind("struct", kinds)) if parts else None
         case ListOf(element) if isinstance(structure, list):
-            inner = shape_of(structure[0] if structure else "NULL", element, exact)
+            inner = shape_of(structure[0] if structure else "NULL", element, mark)
             return None if inner is None else ([inner[0]], Kind("list", (("child", inner[1]),)))
         case Primitive() | Decimal() if isinstance(structure, str) and structure != "JSON":
-            return "VARCHAR", Kind("marked" if exact else "varchar")
+            return "VARCHAR", Kind("marked", ((mark, None),)) if mark else Kind("varchar")
         case _:
             return None
 
@@ -141,12 +165,13 @@ def shape_of(structure: Any, target: Type, exact: bool) -> tuple[Any, Kind] | No
 def unknown_parts(column: RawColumn, target: Type) -> list[tuple[str, str]]:
     """Parts of a nested key that the target has no field for: (dotted name, JSON expression).
 
-    Below a list or map the whole key is given, because its parts have no single place.
+    Below a list or map the whole key is given where a part of it is unknown, because its parts have no single
+    place. Nulls are not worth keeping.
     """
-    return _unknown(column.name, column.sql, column.duck, target)
+    return _unknown(column.name, column.sql, column.duck, target, 0)
 
 
-def _unknown(path: str, value: str, structure: Any, target: Type) -> list[tuple[str, str]]:
+def _unknown(path: str, value: str, structure: Any, target: Type, depth: int) -> list[tuple[str, str]]:
     match target:
         case Struct(fields):
             known = {f.file_name.casefold(): f for f in fields}
@@ -158,21 +183,34 @@ def _unknown(path: str, value: str, structure: Any, target: Type) -> list[tuple[
                 part = f"json_extract({value}, {pointer(key)})"
                 field = known.get(key.casefold())
                 if field is None:
-                    found.append((f"{path}.{key}", part))
+                    found.append((f"{path}.{key}", f"CASE WHEN json_type({part}) <> 'NULL' THEN {part} END"))
                 else:
-                    found.extend(_unknown(f"{path}.{key}", part, inner, field.type))
+                    found.extend(_unknown(f"{path}.{key}", part, inner, field.type, depth))
             return found
-        case ListOf(element) | MapOf(_, element) if not isinstance(element, Primitive | Decimal):
-            inner = as_array(structure) if isinstance(target, ListOf) else as_map(structure)
-            strange = inner is None or _unknown(path, value, inner, element)
-            whole = f"CASE WHEN json_type({value}) IN ('ARRAY', 'OBJECT') THEN {value} END"
-            return [(path, whole)] if strange else []
+        case ListOf(element):
+            item = f"w{depth}"
+            items = f"CASE WHEN json_type({value}) = 'ARRAY' THEN from_json({value}, '[\"JSON\"]') END"
+            return _below(path, value, items, item, _unknown(path, item, as_array(structure), element, depth + 1))
+        case MapOf(_, element):
+            item = f"w{depth}"
+            items = f"CASE WHEN json_type({value}) = 'OBJECT' THEN json_keys({value}) END"
+            entry = f"json_extract({value}, {escaped_pointer(item)})"
+            return _below(path, value, items, item, _unknown(path, entry, as_map(structure), element, depth + 1))
         case _:
             return []
 
 
+def _below(path: str, value: str, items: str, item: str, parts: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    if not parts:
+        return []
+    there = " OR ".join(f"({sql}) IS NOT NULL" for _, sql in parts)
+    some = f"coalesce(list_bool_or(list_transform({items}, lambda {item}: {there})), false)"
+    return [(path, f"CASE WHEN {some} THEN {value} END")]
+
+
 def _if_strange(value: str, fields: list[str]) -> str:
-    """A JSON object that has a key besides the fields; null for every other value."""
+    """A JSON object that has a key besides the fields, and not null; null for every other value."""
     listed = ", ".join(literal(f.lower()) for f in fields)
-    strange = f"len(list_filter(json_keys({value}), lambda k: lower(k) NOT IN ({listed}))) > 0"
+    known = f"lower(k) IN ({listed}) OR json_type({value}, {escaped_pointer('k')}) = 'NULL'"
+    strange = f"len(list_filter(json_keys({value}), lambda k: NOT ({known}))) > 0"
     return f"CASE WHEN json_type({value}) = 'OBJECT' THEN CASE WHEN {strange} THEN {value} END END"

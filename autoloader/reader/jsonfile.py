@@ -16,7 +16,7 @@ from autoloader.errors import ReadError
 from autoloader.reader.cells import is_plain
 from autoloader.reader.csvfile import numbered, open_lines
 from autoloader.reader.duck import first_row, literal
-from autoloader.reader.jsoncells import shape_of
+from autoloader.reader.jsoncells import marked_numbers, shape_of
 from autoloader.reader.jsonlook import Look, looks, merge_structures, pointer, spellings, structure_type
 from autoloader.reader.plain import check_utf8, first_bytes
 from autoloader.reader.raw import Raw, RawColumn, RowRule
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     import duckdb
 
 _LARGEST_OBJECT: Final = 1 << 28
-_NUMBERS: Final = r"""((?:"(?:[^"\\]|\\.)*"|[^"0-9-]|-[^0-9"])*)(-?[0-9][0-9.eE+-]*|$)"""
-_MARKED: Final = r'\1"\\u0001\2"'
 
 
 def open_json(
@@ -145,22 +143,24 @@ def ends_with_newline(path: Path) -> bool:
 
 def looked_at(relation: str, look: Look, schema: TableSchema) -> Raw:
     """The raw relation of records of which `look` says what they hold."""
-    exact = _must_be_exact(look, schema)
+    mark = look.mark if _must_be_exact(look, schema) else ""
     good = "line"
     if look.broken or look.strangers:
         good = "CASE WHEN json_valid(line) THEN CASE WHEN json_type(line) = 'OBJECT' THEN line END END"
-    if exact:
-        marked = f"regexp_replace({good}, {literal(_NUMBERS)}, {literal(_MARKED)}, 'g')"
-        good = f"left({marked}, -8)"
+    if mark:
+        good = marked_numbers(good, mark)
     keys = list(look.structure)
     targets = {c.file_name.casefold(): c.type for c in schema.columns}
     nodes = [k for k in keys if _has_node(look.structure[k], targets.get(k.casefold()))]
     taken = f", json_extract_string(good, [{', '.join(map(pointer, keys))}]) AS texts" if keys else ""
     taken += f", json_extract(good, [{', '.join(map(pointer, nodes))}]) AS nodes" if nodes else ""
     columns = [
-        _column(look.structure, names, nodes, targets.get(folded), exact)
+        replace(
+            _column(look.structure, names, nodes, targets.get(folded), mark), repeats=bool(look.repeating & {*names})
+        )
         for folded, names in spellings(look.structure).items()
     ]
+    columns = [replace(c, shape=None) if c.repeats else c for c in columns]
     shaped = "".join(f", {c.shaped} AS shaped{n}" for n, c in enumerate(columns) if c.shape is not None)
     return Raw(
         relation=f"SELECT *{shaped} FROM (SELECT *{taken} FROM"
@@ -175,22 +175,22 @@ def _has_node(structure: Any, target: Type | None) -> bool:
     return target is None or not is_plain(target) or not isinstance(structure, str)
 
 
-def _column(keys: dict[str, Any], names: list[str], nodes: list[str], target: Type | None, exact: bool) -> RawColumn:
+def _column(keys: dict[str, Any], names: list[str], nodes: list[str], target: Type | None, mark: str) -> RawColumn:
     """One column, of the keys that are its name in some case."""
     scalar = _first([f"texts[{list(keys).index(n) + 1}]" for n in names])
     node = _first(
         [f"nodes[{nodes.index(n) + 1}]" if n in nodes else f"json_extract(good, {pointer(n)})" for n in names]
     )
     structure = keys[names[0]] if len(names) == 1 else _merged(keys, names)
-    shape = None if target is None or is_plain(target) else shape_of(structure, target, exact)
+    shape = None if target is None or is_plain(target) else shape_of(structure, target, mark)
     return RawColumn(
         name=names[0],
         sql=node,
         kind="json",
         type=structure_type(structure),
         duck=structure,
-        scalar=f"ltrim({scalar}, chr(1))" if exact else scalar,
-        exact=exact,
+        scalar=f"ltrim({scalar}, {literal(mark)})" if mark else scalar,
+        mark=mark,
         shape=None if shape is None else shape[1],
         shaped="" if shape is None else f"from_json({node}, {literal(json.dumps(shape[0]))})",
     )

@@ -54,7 +54,8 @@ class JsonRecords:
             if look.first_is_broken or (look.last_is_broken and not self._is_whole[index]):
                 self.left.append(index)
                 continue
-            kind = (look.broken > 0, look.strangers > 0, look.doubles > 0, look.long_numbers, look.structure)
+            faults = (look.broken > 0, look.strangers > 0, look.doubles > 0, sorted(look.repeating))
+            kind = (faults, look.long_numbers, look.mark, look.structure)
             same.setdefault(json.dumps(kind), (look, []))[1].append(index)
         for look, indexes in same.values():
             listed = ", ".join(str(i) for i in indexes)

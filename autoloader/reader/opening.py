@@ -12,6 +12,7 @@ from autoloader.errors import ReadError
 from autoloader.reader.columnar import avro_as_parquet, open_parquet, orc_as_parquet, parquet_schema, reads_together
 from autoloader.reader.contract import ReadContract, SourceFile
 from autoloader.reader.csvfile import Header, body, longest_line, open_csv, open_text, read_header, without_ragged
+from autoloader.reader.exactly import without_losses
 from autoloader.reader.joining import join
 from autoloader.reader.jsonfile import begins_with_object, open_json
 from autoloader.reader.plain import as_utf8, check_utf8, decompressed, format_of_bytes, is_plain_utf8
@@ -83,6 +84,9 @@ def prepare(file: SourceFile, contract: ReadContract, workdir: Path) -> Prepared
         case "text":
             return Prepared(file, path, alike="text")
     schema = parquet_schema(path)
+    exact = without_losses(path, schema, workdir)
+    if exact != path:
+        path, schema = exact, parquet_schema(exact)
     return Prepared(file, path, alike=schema if reads_together(schema) else None)
 
 

@@ -26,7 +26,8 @@ class RawColumn:
         type: What it really is, for the fingerprint and for new columns.
         duck: The `DuckDBPyType` of a typed column.
         scalar: Of a json column: the VARCHAR expression of its value.
-        exact: Of a json column: its numbers are marked strings, `scalar` is already without the mark.
+        mark: Of a json column: its numbers are texts that begin with this sign, `scalar` is already without it.
+        repeats: Of a json column: some object in it has a key twice.
         shape: Of a json column of parts: the type of `shaped`, None: it must be taken from the JSON part by part.
         shaped: SQL of its value with texts for scalars.
     """
@@ -37,7 +38,8 @@ class RawColumn:
     type: Type
     duck: Any = None
     scalar: str = ""
-    exact: bool = False
+    mark: str = ""
+    repeats: bool = False
     shape: Any = None
     shaped: str = ""
 

@@ -14,9 +14,11 @@ from autoloader.errors import ReadError
 from autoloader.reader.cells import Cell, null_of, text_cell, text_rule
 from autoloader.reader.contract import ReadContract
 from autoloader.reader.duck import duck_type, literal, name
-from autoloader.reader.jsoncells import json_column, json_text, unknown_parts
+from autoloader.reader.jsoncells import json_column, json_text, marked_numbers, unknown_parts
+from autoloader.reader.jsonlook import MARK, in_json
 from autoloader.reader.raw import Raw, RawColumn
 from autoloader.reader.typed import typed_cell
+from autoloader.reader.typedjson import json_of, unknown_typed
 from autoloader.schema import Column, Decimal, Primitive, TableSchema, Type, is_promotion
 from autoloader.spec.columns import is_reserved
 
@@ -85,9 +87,10 @@ def layout(raw: Raw, contract: ReadContract) -> Layout:
     if raw.columns:
         _check_missing(targets, parts, contract)
     new = tuple(c for c in by_name.values() if c.name.casefold() not in parts)
-    if new and contract.new_columns == "fail":
+    strange = [c.name for c in new] + [path for t in targets if not _is_json_in_text(t) for path, _ in _unknown(t)]
+    if strange and contract.new_columns == "fail":
         raise ReadError(
-            f"The file has columns that the table has not: {', '.join(c.name for c in new)}.",
+            f"The file has columns that the table has not: {', '.join(strange)}.",
             why="The contract says new_columns: fail.",
             fix="Declare them, or set schema.new_columns to add, rescue or ignore.",
         )
@@ -99,7 +102,7 @@ def _target(column: Column, source: RawColumn | None, part: int | None, contract
         return _partition_target(column, source, part)
     if source is None:
         return Target(column, Cell(null_of(column.type), "false", ""), "NULL", None)
-    cell = _cell(source, column.type)
+    cell = _cell(source, column.type, strict=contract.new_columns == "fail")
     changed = cell.bad != "false" and source.kind != "text" and not fits(source.type, column.type)
     if changed and contract.type_change == "fail":
         raise ReadError(
@@ -110,21 +113,44 @@ def _target(column: Column, source: RawColumn | None, part: int | None, contract
     return Target(column, cell, raw_text(source), source, changed and contract.type_change == "rescue")
 
 
-def _cell(source: RawColumn, kind: Type) -> Cell:
+def _cell(source: RawColumn, kind: Type, *, strict: bool = False) -> Cell:
     if source.kind == "json":
         return json_column(source, kind)
-    if source.kind == "typed":
+    if source.kind == "typed" and not _is_text(source):
+        return typed_cell(source.sql, source.duck, kind)
+    if source.kind == "typed" and isinstance(kind, Primitive | Decimal):
         return typed_cell(source.sql, source.duck, kind)
     if isinstance(kind, Primitive | Decimal):
         return text_cell(source.sql, kind)
-    return _json_in_text(source, kind)
+    return _json_in_text(source, kind, strict=strict)
 
 
-def _json_in_text(source: RawColumn, kind: Type) -> Cell:
-    """A text field that is to become a list, map or struct: it must be JSON."""
-    value = f"TRY_CAST({source.sql} AS JSON)"
-    cell = json_column(RawColumn(source.name, value, "json", kind, None, source.sql), kind)
-    return Cell(cell.value, f"({source.sql} IS NOT NULL AND ({value} IS NULL OR {cell.bad}))", "is no JSON of the type")
+def _is_json_in_text(target: Target) -> bool:
+    """Whether what a nested value holds is known of each row only."""
+    return target.source is not None and _is_text(target.source)
+
+
+def _is_text(source: RawColumn) -> bool:
+    return source.kind == "text" or (source.kind == "typed" and source.duck.id in ("varchar", "json"))
+
+
+def _json_in_text(source: RawColumn, kind: Type, *, strict: bool) -> Cell:
+    """A text that is to become a list, map or struct: it must be JSON, if `strict` without unknown parts."""
+    column = _as_json_column(source)
+    cell = json_column(column, kind)
+    bads = [f"{column.sql} IS NULL", cell.bad]
+    bads += [f"({sql}) IS NOT NULL" for _, sql in unknown_parts(column, kind)] if strict else []
+    bad = f"({source.sql} IS NOT NULL AND ({' OR '.join(bads)}))"
+    return Cell(cell.value, bad, f"is no JSON of the type {kind}")
+
+
+def _as_json_column(source: RawColumn) -> RawColumn:
+    """A text column as one of JSON, its numbers digit by digit; null where it is none."""
+    text = f"CAST({source.sql} AS VARCHAR)"
+    is_json = f"json_valid({text}) AND NOT contains({text}, {literal(in_json(MARK))})"
+    ended = marked_numbers(f"({text} || ' ')", MARK)  # a number at the very end would stay open
+    value = f"CAST(CASE WHEN {is_json} THEN {ended} END AS JSON)"
+    return RawColumn(source.name, value, "json", source.type, None, source.sql, mark=MARK, repeats=True)
 
 
 def _partition_target(column: Column, source: RawColumn | None, part: int) -> Target:
@@ -154,7 +180,7 @@ def raw_text(source: RawColumn) -> str:
     if source.kind == "text":
         return source.sql
     if source.duck.id in ("list", "array", "map", "struct"):
-        return f"CAST(to_json({source.sql}) AS VARCHAR)"
+        return json_of(source.sql, source.duck)
     return f"CAST({source.sql} AS VARCHAR)"
 
 
@@ -174,20 +200,28 @@ def _leftovers(
     """(key in `_rescued`, JSON expression) of what the table has no place for."""
     if contract.new_columns == "ignore":
         return ()
-    found = [(c.name, _as_json(c)) for c in new]
-    for target in targets:
-        if target.source is not None and target.source.kind == "json":
-            parts = unknown_parts(target.source, target.column.type)
-            found.extend((path, json_text(sql, target.source)) for path, sql in parts)
-    return tuple(found)
+    return tuple([(c.name, _as_json(c)) for c in new] + [part for t in targets for part in _unknown(t)])
+
+
+def _unknown(target: Target) -> list[tuple[str, str]]:
+    """Parts of a nested value that the table's type has no field for."""
+    source, kind = target.source, target.column.type
+    if source is None or isinstance(kind, Primitive | Decimal):
+        return []
+    if source.kind == "json":
+        return [(path, json_text(sql, source)) for path, sql in unknown_parts(source, kind)]
+    if _is_text(source):
+        column = _as_json_column(source)
+        return [(path, json_text(sql, column)) for path, sql in unknown_parts(column, kind)]
+    return [(path, sql) for path, sql, _ in unknown_typed(source.name, source.sql, source.duck, kind)]
 
 
 def _as_json(column: RawColumn) -> str:
     """A raw value as JSON text; null where there is none."""
     if column.kind == "json":
         return f"CASE WHEN json_type({column.sql}) <> 'NULL' THEN {json_text(column.sql, column)} END"
-    if column.kind == "typed" and column.duck.id == "blob":
-        return f"CAST(to_json(hex({column.sql})) AS VARCHAR)"
+    if column.kind == "typed":
+        return json_of(column.sql, column.duck)
     return f"CASE WHEN {column.sql} IS NOT NULL THEN CAST(to_json({column.sql}) AS VARCHAR) END"
 
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from autoloader.reader.cells import Cell, null_of, text_cell
 from autoloader.reader.duck import duck_type, name
+from autoloader.reader.typedjson import json_of
 from autoloader.schema import Column, Decimal, ListOf, MapOf, Primitive, Struct, Type
 
 _INTEGERS: Final = frozenset(
@@ -22,11 +23,16 @@ _WIDENS: Final = {
 _TIMES: Final = frozenset({"timestamp", "timestamp_s", "timestamp_ms"})
 _ZONED: Final = frozenset({"timestamptz", "timestamp with time zone"})
 _TEXTS: Final = frozenset({"varchar", "json", "enum"})
+_YEARS: Final = {
+    "date": "NOT BETWEEN DATE '0001-01-01' AND DATE '9999-12-31'",
+    "timestamp": "NOT BETWEEN TIMESTAMP '0001-01-01' AND TIMESTAMP '9999-12-31 23:59:59.999999'",
+}
+_OUTSIDE: Final = "is outside the years 0001 to 9999"
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A type that looks like a `DuckDBPyType`; `marked` is a VARCHAR whose numbers have a mark in front."""
+    """A type that looks like a `DuckDBPyType`; `marked` is a VARCHAR whose numbers have its child in front."""
 
     id: str
     children: tuple[tuple[str, Any], ...] = ()
@@ -35,7 +41,7 @@ class Kind:
 def typed_cell(value: str, source: Any, target: Type, depth: int = 0) -> Cell:
     """`value`, of the `DuckDBPyType` source, cast to the target."""
     if source.id == "marked":
-        return typed_cell(f"ltrim({value}, chr(1))", Kind("varchar"), target, depth)
+        return typed_cell(f"ltrim({value}, {_text(source.children[0][0])})", Kind("varchar"), target, depth)
     if source.id in ("null", "sqlnull", '"null"'):
         return Cell(null_of(target), "false", "")
     match target:
@@ -91,7 +97,7 @@ def _string(value: str, source: Any) -> Cell:
         typed = f"TRY(decode({value}))"
         return Cell(typed, f"({value} IS NOT NULL AND {typed} IS NULL)", "is not UTF-8 text")
     if source.id in ("list", "array", "map", "struct"):
-        return Cell(f"CAST(to_json({value}) AS VARCHAR)", "false", "")
+        return Cell(json_of(value, source), "false", "")
     return Cell(f"CAST({value} AS VARCHAR)", "false", "")
 
 
@@ -117,7 +123,9 @@ def _floating(value: str, source: Any, target: Primitive) -> Cell:
         lost = f"TRY_CAST({typed} AS HUGEINT) IS DISTINCT FROM CAST({value} AS HUGEINT)"
         return _checked(value, typed, lost, f"has more digits than {target} holds")
     if source.id == "decimal":
-        return _checked(value, typed, f"isinf({typed})", f"is out of the range of {target}")
+        exact = duck_type(Decimal(*dict(source.children).values()))
+        lost = f"TRY_CAST(CAST({typed} AS VARCHAR) AS {exact}) IS DISTINCT FROM {value}"
+        return _checked(value, typed, lost, f"has more digits than {target} holds")
     return _misfit(value, source, target)
 
 
@@ -136,32 +144,35 @@ def _decimal(value: str, source: Any, target: Decimal) -> Cell:
 
 def _temporal(value: str, source: Any, target: Primitive) -> Cell:
     word, kind = source.id, target.name
-    plain = word in _TIMES or word in _ZONED or word == "date"
     nanos = word in ("timestamp_ns", "timestamptz_ns")
     if kind == "time":
-        if word == "time":
-            return Cell(value, "false", "")
-        if word == "time_ns":
-            typed = f"CAST({value} AS TIME)"
-            lost = f"CAST({typed} AS TIME_NS) IS DISTINCT FROM {value}"
-            return _checked(value, typed, lost, "has digits below a microsecond")
+        return _time(value, source, target)
+    if not (word in _TIMES or word in _ZONED or word == "date" or nanos):
         return _misfit(value, source, target)
-    if not (plain or nanos):
-        return _misfit(value, source, target)
+    if word == kind == "date":
+        return _checked(value, value, f"{value} {_YEARS[kind]}", _OUTSIDE)
     zoned = word in _ZONED or word == "timestamptz_ns"
-    micros = f"CAST({value} AS TIMESTAMP WITH TIME ZONE)" if zoned else f"CAST({value} AS TIMESTAMP)"
+    micros = f"TRY_CAST({value} AS TIMESTAMP WITH TIME ZONE)" if zoned else f"TRY_CAST({value} AS TIMESTAMP)"
     local = f"({micros} AT TIME ZONE 'UTC')" if zoned else micros
+    outside = f"{local} {_YEARS['timestamp']}"
     if kind == "date":
-        if word == "date":
-            return Cell(value, "false", "")
         typed = f"CAST({local} AS DATE)"
-        lost = f"CAST({typed} AS TIMESTAMP) IS DISTINCT FROM {local}" + _below_micros(value, nanos)
+        lost = f"{outside} OR CAST({typed} AS TIMESTAMP) IS DISTINCT FROM {local}" + _below_micros(value, nanos)
         return _checked(value, typed, lost, "has a time of day, a date has none")
     typed = local if kind == "timestamp" else (micros if zoned else f"({micros} AT TIME ZONE 'UTC')")
     if nanos:
-        lost = "false" + _below_micros(value, nanos)
+        return _checked(value, typed, "false" + _below_micros(value, nanos), "has digits below a microsecond")
+    return _checked(value, typed, outside, _OUTSIDE)
+
+
+def _time(value: str, source: Any, target: Primitive) -> Cell:
+    if source.id == "time":
+        return Cell(value, "false", "")
+    if source.id == "time_ns":
+        typed = f"CAST({value} AS TIME)"
+        lost = f"CAST({typed} AS TIME_NS) IS DISTINCT FROM {value}"
         return _checked(value, typed, lost, "has digits below a microsecond")
-    return Cell(typed, "false", "")
+    return _misfit(value, source, target)
 
 
 def _below_micros(value: str, nanos: bool) -> str:
@@ -203,11 +214,17 @@ def _map(value: str, source: Any, target: MapOf, depth: int) -> Cell:
     key = typed_cell(f"{item}.key", parts["key"], target.key, depth + 1)
     entry = typed_cell(f"{item}.value", parts["value"], target.value, depth + 1)
     entries = mapped(f"map_entries({value})", paired(key, entry), item, "an entry")
-    typed, good = (
-        f"CASE WHEN {value} IS NOT NULL THEN map_from_entries({each}) END"
-        for each in (entries.value, entries.strict_value)
-    )
-    return Cell(typed, entries.bad, entries.error, good, entries.strict_bad)
+    return map_of(f"{value} IS NOT NULL", entries, item)
+
+
+def map_of(present: str, entries: Cell, item: str) -> Cell:
+    """A map of the entries, null unless `present`; bad, too, where two of its keys are the same."""
+    keys = f"list_transform({entries.value}, lambda {item}: {item}.key)"
+    twice = f"coalesce(len({keys}) <> len(list_distinct({keys})), false)"
+    bad, doubt = (f"({twice} OR {b})" for b in (entries.bad, entries.strict_bad))
+    typed = f"CASE WHEN {present} AND NOT {bad} THEN map_from_entries({entries.value}) END"
+    error = "has a key twice" + (f", or {entries.error}" if entries.error else "")
+    return Cell(typed, bad, error, typed, doubt)
 
 
 def paired(key: Cell, value: Cell) -> Cell:
