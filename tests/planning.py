@@ -99,9 +99,10 @@ def plan_of(
     asked: Asked | None = None,
     settings: Settings | None = None,
     now: datetime = NOW,
+    tables: Mapping[str, TableFacts | None] | None = None,
     **more: Any,
 ) -> Plan:
-    """The plan of one ingestion. Its table stands as soon as something is remembered."""
+    """The plan of one ingestion. Its table stands as soon as something is remembered, unless `tables` say more."""
     spec, files, memory = spec or spec_of(), list(files), list(memory)
     recorded = recorded or (recorded_of(spec) if memory else None)
     table = table or (TABLE if memory else None)
@@ -112,7 +113,7 @@ def plan_of(
         {spec.name: Looked(found, len(files))},
         now=now,
         tool_version="0.1.0",
-        tables={spec.destination.table: table},
+        tables=tables or {spec.destination.table: table},
         asked=asked,
         settings=settings,
         **more,

@@ -197,9 +197,14 @@ class ConnectEngine(Engine):
         return self._cores
 
     def ship(self) -> None:
-        """Gives this package to the server's executors."""
+        """Gives this package to the server's executors. One that takes none (Sail) has to have it installed."""
+        from pyspark.errors import UnsupportedOperationException
+
         with tempfile.TemporaryDirectory(prefix="autoloader-") as folder:
-            self.session.addArtifacts(str(package_zip(Path(folder))), pyfile=True)
+            try:
+                self.session.addArtifacts(str(package_zip(Path(folder))), pyfile=True)
+            except UnsupportedOperationException:
+                self.notes += ("The server takes no packages: autoloader must be installed there.",)
 
     def stop(self) -> None:
         """Ends the session and the server that are ours."""

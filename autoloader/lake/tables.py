@@ -356,12 +356,15 @@ def drop(catalog: Catalog, name: str, *, purge: bool) -> None:
 
 
 def rename(catalog: Catalog, old: str, new: str) -> None:
-    """Rename a table and its quarantine table; files stay where they are."""
+    """Rename a table and its quarantine table; files stay where they are.
+
+    The table comes last: as long as it has its old name, whoever was cut off finds that there is work left.
+    """
     namespace, _, _ = new.rpartition(".")
     catalog.create_namespace_if_not_exists(namespace)
-    catalog.rename_table(old, new)
     if load(catalog, quarantine_name(old)) is not None:
         catalog.rename_table(quarantine_name(old), quarantine_name(new))
+    catalog.rename_table(old, new)
 
 
 def files_holding(catalog: Catalog, name: str, ids: Sequence[int], branch: str | None) -> tuple[HeldFile, ...]:

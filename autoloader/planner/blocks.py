@@ -53,6 +53,8 @@ def _table(case: Case) -> Block | None:
         )
     if case.refresh is not None or not _has_rows(case):
         return None
+    if case.table is None and case.moving is not None:
+        return None  # it is renamed before anything is loaded
     if case.table is None:
         return Block(
             "table-missing",

@@ -102,7 +102,17 @@ def _case(
         settings=settings,
         history=history.get(spec.name, ()),
         groups=impacts.groups_of(seen.files) if seen is not None else (),
+        moving=_moving(spec, recorded, tables),
     )
+
+
+def _moving(
+    spec: IngestionSpec, recorded: Recorded | None, tables: Mapping[str, TableFacts | None]
+) -> TableFacts | None:
+    """The ingestion's table under the name that it is recorded with, where the spec gives it another one."""
+    if recorded is None or recorded.table is None or recorded.table == spec.destination.table:
+        return None
+    return tables.get(recorded.table)
 
 
 def _removed(

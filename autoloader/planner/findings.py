@@ -22,7 +22,7 @@ _NEAR_KEYS: Final = 20_000
 
 def drift_of(case: Case) -> tuple[str, ...]:
     """What happened to the table behind our back."""
-    recorded, table = case.recorded, case.table
+    recorded, table = case.recorded, case.moving or case.table
     if recorded is None or case.asked.mode == "offline":
         return ()
     name = recorded.table or case.spec.destination.table

@@ -207,6 +207,8 @@ def _moved_table(case: Case, edits: Sequence[KeyChange]) -> tuple[Block | None, 
         return Block("partition_by", why), []
     if "destination.table" not in keys or old is None or old == new:
         return None, []
+    if case.table is not None and case.recorded is not None and case.table.uuid == case.recorded.table_uuid:
+        return None, []  # it has the new name already, and only that was not recorded any more
     if case.table is not None:
         return Block("table-exists", f"{new} exists already, so {old} cannot take its name"), []
     return None, [Operation("table_renamed", {"from": old, "to": new})]

@@ -42,7 +42,12 @@ _NOUNS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """All that is known of one ingestion while it is planned."""
+    """All that is known of one ingestion while it is planned.
+
+    Attributes:
+        table: The table that the spec names.
+        moving: The ingestion's table under its old name, where it is to be renamed to the one that the spec names.
+    """
 
     spec: IngestionSpec
     recorded: Recorded | None
@@ -54,6 +59,7 @@ class Case:
     settings: Settings
     history: Sequence[History]
     groups: tuple[Group, ...] = field(default=())
+    moving: TableFacts | None = None
 
     @property
     def files(self) -> pa.Table | None:

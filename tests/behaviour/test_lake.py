@@ -400,6 +400,32 @@ def test_renaming_takes_the_rows_along(local: Lake) -> None:
     assert len(kit.scan(local, "new.trips")) == 3
 
 
+def test_a_rename_that_was_cut_off_half_way_is_completed_by_the_same_call(
+    local: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    local.create("raw.flights", FLIGHTS)
+    local.create("raw.flights__quarantine", FLIGHTS)
+    rename = type(local._catalog).rename_table
+
+    def once(self: Any, old: str, new: str) -> Any:
+        monkeypatch.setattr(type(local._catalog), "rename_table", _gone)
+        return rename(self, old, new)
+
+    monkeypatch.setattr(type(local._catalog), "rename_table", once)
+    with pytest.raises(LakeError):
+        local.rename("raw.flights", "raw.trips")
+    monkeypatch.setattr(type(local._catalog), "rename_table", rename)
+    assert local.table("raw.flights") is not None
+    local.rename("raw.flights", "raw.trips")
+    found = [local.table(f"raw.{name}") is not None for name in ("flights", "trips", "flights__quarantine")]
+    assert found == [False, True, False]
+    assert local.table("raw.trips__quarantine") is not None
+
+
+def _gone(*_: Any) -> None:
+    raise OSError("the catalog is gone")
+
+
 def test_the_short_way_to_a_tables_state_tells_the_same_as_pyiceberg(local: Lake) -> None:
     types = "boolean int long float double date time timestamp timestamptz string uuid binary".split()
     nested = ["decimal(38,5)", "list<struct<a: int, b: map<string, list<long>>>>"]

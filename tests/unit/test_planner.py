@@ -167,6 +167,33 @@ def test_a_renamed_ingestion_keeps_its_history() -> None:
     assert operations(change) == ["ingestion_renamed", "spec_recorded"]
 
 
+def test_a_table_is_renamed_and_loaded_in_one_plan() -> None:
+    new = spec_of(destination={"table": "shop.sold"})
+    plan = plan_of(
+        [A, B], [remembered(A)], new, recorded=recorded_of(spec_of()), tables={"shop.sales": TABLE, "shop.sold": None}
+    )
+    renamed, load = plan.changes
+    assert operations(renamed) == ["table_renamed", "spec_recorded"]
+    assert (load.actions, load.impact.files_to_process) == ((Action.LOAD,), 1)
+    assert [change.blocked for change in plan.changes] == [None, None]
+    assert plan.drift == ()
+
+
+def test_a_table_that_has_its_new_name_already_is_only_recorded_under_it() -> None:
+    new = spec_of(destination={"table": "shop.sold"})
+    plan = plan_of([A], [remembered(A)], new, recorded=recorded_of(spec_of()), table=TABLE)
+    assert (one(plan).blocked, operations(one(plan))) == (None, ["spec_recorded"])
+
+
+def test_another_table_of_the_new_name_is_not_taken_for_the_ingestions_own() -> None:
+    new = spec_of(destination={"table": "shop.sold"})
+    other = dataclasses.replace(TABLE, uuid="u2")
+    plan = plan_of(
+        [A, B], [remembered(A)], new, recorded=recorded_of(spec_of()), tables={"shop.sales": TABLE, "shop.sold": other}
+    )
+    assert all(change.blocked for change in plan.changes)
+
+
 @pytest.mark.parametrize(
     ("keys", "action", "blocked"),
     [({}, Action.FORGET, None), ({"on_remove": "drop"}, Action.DROP, None),
