@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 
 _HOLDER: Final = re.compile(r".*@(?P<host>[^@:]+):(?P<pid>[0-9]+)", re.DOTALL)
+CUT_OFF: Final = "its process ended before it"
 
 
 def recover(tools: Tools, tables: Mapping[str, str]) -> list[Step]:
@@ -40,7 +41,27 @@ def recover(tools: Tools, tables: Mapping[str, str]) -> list[Step]:
             steps.append(_settle(tools, batch, tables[batch.ingestion]))
         except LockBusyError:
             continue
+    close_dead_runs(tools, tables)
     return steps
+
+
+def close_dead_runs(tools: Tools, tables: Mapping[str, str]) -> int:
+    """Close runs whose process died before their first batch or after their last one: no batch leads to them.
+
+    Such a run may have made a branch and put nothing on it.
+
+    Returns:
+        How many there were.
+    """
+    now = tools.clock()
+    living = {lease.holder for lease in tools.ledger.leases() if lease.is_live(now)}
+    dead = [run for run in tools.ledger.runs(state="running") if run.holder not in living]
+    for run in dead:
+        table = tables.get(run.ingestion)
+        if table is not None and tools.lake.table(table) is not None:
+            tools.lake.remove_branch(table, branch_of(run.run_id))
+        tools.ledger.finish_run(run.run_id, "incomplete", now=now, error=CUT_OFF)
+    return len(dead)
 
 
 def free_dead_leases(tools: Tools) -> int:
@@ -127,4 +148,4 @@ def _finish_rebuild(tools: Tools, batch: BatchRow, table: str) -> None:
 def _close_run(tools: Tools, batch: BatchRow) -> None:
     run = tools.ledger.run(batch.run_id)
     if run is not None and run.state == "running":
-        tools.ledger.finish_run(batch.run_id, "incomplete", now=tools.clock(), error="its process ended before it")
+        tools.ledger.finish_run(batch.run_id, "incomplete", now=tools.clock(), error=CUT_OFF)

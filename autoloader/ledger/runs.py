@@ -152,13 +152,20 @@ class Runs(Part):
             )
             return read_runs(session, "run_id = :run_id", run_id=run_id)[0]
 
-    def runs(self, ingestion: str | None = None, *, lane: str | None = None, limit: int = 10_000) -> tuple[RunRow, ...]:
+    def runs(
+        self,
+        ingestion: str | None = None,
+        *,
+        lane: str | None = None,
+        state: str | None = None,
+        limit: int = 10_000,
+    ) -> tuple[RunRow, ...]:
         """The last `limit` runs, oldest first."""
         if not self.exists:
             return ()
         where = " AND ".join(
             ["1 = 1", *(f"{name} = :{name}" for name, value in
-                        (("ingestion", ingestion), ("lane", lane)) if value is not None)]
+                        (("ingestion", ingestion), ("lane", lane), ("state", state)) if value is not None)]
         )  # fmt: skip
         with self._database.reading() as session:
             found = read_runs(
@@ -166,6 +173,7 @@ class Runs(Part):
                 f"{where} ORDER BY started_at DESC, run_id DESC LIMIT :limit",
                 ingestion=ingestion,
                 lane=lane,
+                state=state,
                 limit=limit,
             )
         return tuple(found)

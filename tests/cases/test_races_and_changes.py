@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from autoloader.project import Project
 from tests.clock import Clock
 from tests.playing import ROOT, LocalStore, Player, Store, work
 
@@ -102,6 +103,24 @@ def test_a_loaded_file_replaced_again_between_plan_and_apply_keeps_its_rows_unti
     player.apply()
     assert pairs(player) == [(3, 3)]
     clean(player)
+
+
+def test_a_run_whose_process_died_before_its_first_batch_is_closed_with_its_branch_by_the_next_apply(
+    player: Player, local_store: LocalStore
+) -> None:
+    put(local_store, "a.csv", 1)
+    declare(player, local_store)
+    player.apply()
+    project = Project("ingestions")
+    now = project.clock()
+    dead = project.ledger.start_run("orders", "refresh", now=now, holder="nobody@elsewhere:1")
+    project.lake.start_branch("shop.orders", f"refresh-{dead}")
+    lease = project.ledger.acquire("orders", "load", "somebody@elsewhere:2", 600, now)
+    living = project.ledger.start_run("orders", "live", now=now, holder=lease.holder)
+    player.apply()
+    states = {run.run_id: run.state for run in project.ledger.runs("orders")}
+    assert (states[dead], states[living]) == ("incomplete", "running")
+    assert set(project.lake._catalog.load_table("shop.orders").refs()) == {"main"}
 
 
 # ------------------------------------------------------------------ windows and dates
