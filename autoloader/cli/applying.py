@@ -79,7 +79,7 @@ def apply(  # one parameter per option of the contract
             engines.stop()
             say("Nothing was changed.")
             return 1 if planned.plan.errored else 0
-    with _stopping() as stop, TerminalProgress() as progress, talking() as talk:
+    with _stopping() as stop, talking() as talk, TerminalProgress(talk) as progress:
         report = project.apply(
             planned, engine=engine, events=events, progress=progress, stop=stop, talk=talk, started=engines
         )
@@ -140,10 +140,11 @@ def _stopping() -> Iterator[Any]:
 @project_options
 def rollback(name: str, run_id: str, approved: bool, folder: str, env: str | None, variables: tuple[str, ...]) -> int:
     """Put table and ledger back to the end of a run."""
-    from autoloader.cli.console import say
+    from autoloader.cli.console import say, talking
 
     project = open_project(folder, env, variables)
-    what = project.rollback_effect(name, run_id)
+    with talking():
+        what = project.rollback_effect(name, run_id)
     say(what)
     if not approved:
         if not sys.stdin.isatty():
@@ -151,7 +152,9 @@ def rollback(name: str, run_id: str, approved: bool, folder: str, env: str | Non
         if not click.confirm("Roll back?", default=False, err=True):
             say("Nothing was changed.")
             return 0
-    click.echo(project.rollback(name, run_id))
+    with talking():
+        done = project.rollback(name, run_id)
+    click.echo(done)
     return 0
 
 

@@ -4,17 +4,31 @@ from __future__ import annotations
 
 import csv
 import sys
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import click
 
 from autoloader.cli.options import format_option, open_project, project_options
 
+if TYPE_CHECKING:
+    from autoloader.cli.console import Talk
+    from autoloader.project import Answer
+
 STATES = ("DISCOVERED", "PROCESSING", "SUCCESS", "FAILED", "SKIPPED", "QUARANTINED", "MISSING")
 
 
-def _print(answer: Any, output: str) -> None:
-    """An answer of `project` as JSON or as text."""
+def tell(output: str, ask: Callable[[Talk], Answer]) -> Answer:
+    """Ask the project, talking while it takes time, and print the answer as JSON or as text."""
+    from autoloader.cli.console import talking
+
+    with talking() as talk:
+        answer = ask(talk)
+    _print(answer, output)
+    return answer
+
+
+def _print(answer: Answer, output: str) -> None:
     from autoloader.cli.console import print_json, table_width, wants_color
 
     if output == "json":
@@ -24,11 +38,12 @@ def _print(answer: Any, output: str) -> None:
 
 
 @click.command()
+@click.option("--offline", is_flag=True, help="From the state alone: do not look at storage.")
 @project_options
 @format_option("text", "json")
-def status(folder: str, env: str | None, variables: tuple[str, ...], output: str) -> None:
-    """Progress of each lane of each ingestion, with ETA."""
-    _print(open_project(folder, env, variables).status(), output)
+def status(offline: bool, folder: str, env: str | None, variables: tuple[str, ...], output: str) -> None:
+    """Progress of each lane of each ingestion, with ETA: what is loaded, against what is in storage now."""
+    tell(output, lambda talk: open_project(folder, env, variables).status(offline=offline, talk=talk))
 
 
 @click.command()
@@ -45,7 +60,7 @@ def runs(
     output: str,
 ) -> None:
     """The history of runs, oldest first."""
-    _print(open_project(folder, env, variables).runs(ingestion=ingestion, limit=limit), output)
+    tell(output, lambda _: open_project(folder, env, variables).runs(ingestion=ingestion, limit=limit))
 
 
 @click.command()
@@ -54,7 +69,7 @@ def runs(
 @format_option("text", "json")
 def show(run_id: str, folder: str, env: str | None, variables: tuple[str, ...], output: str) -> None:
     """One run: its batches, its files that failed, its cost."""
-    _print(open_project(folder, env, variables).show(run_id), output)
+    tell(output, lambda _: open_project(folder, env, variables).show(run_id))
 
 
 @click.command()
@@ -73,14 +88,21 @@ def files(
     output: str,
 ) -> None:
     """What is remembered of every file of an ingestion."""
-    answer = open_project(folder, env, variables).files(name, state=state, match=match)
+
+    def ask(_: Talk) -> Answer:
+        return open_project(folder, env, variables).files(name, state=state, match=match)
+
     if output == "csv":
+        from autoloader.cli.console import talking
+
+        with talking() as talk:
+            answer = ask(talk)
         rows = answer.data["files"]
         writer = csv.DictWriter(sys.stdout, fieldnames=list(answer.header))
         writer.writeheader()
         writer.writerows(rows)
     else:
-        _print(answer, output)
+        tell(output, ask)
 
 
 @click.command()
@@ -89,7 +111,7 @@ def files(
 @format_option("text", "json")
 def why(uri: str, folder: str, env: str | None, variables: tuple[str, ...], output: str) -> None:
     """Which ingestion takes this file, by which rule, and what happened to it."""
-    _print(open_project(folder, env, variables).why(uri), output)
+    tell(output, lambda talk: open_project(folder, env, variables).why(uri, talk=talk))
 
 
 @click.command()
@@ -98,7 +120,7 @@ def why(uri: str, folder: str, env: str | None, variables: tuple[str, ...], outp
 @format_option("text", "json")
 def cost(name: str, folder: str, env: str | None, variables: tuple[str, ...], output: str) -> None:
     """Past estimates against what the runs really took."""
-    _print(open_project(folder, env, variables).cost(name), output)
+    tell(output, lambda _: open_project(folder, env, variables).cost(name))
 
 
 @click.command()
@@ -107,8 +129,7 @@ def cost(name: str, folder: str, env: str | None, variables: tuple[str, ...], ou
 @format_option("text", "json")
 def verify(name: str, folder: str, env: str | None, variables: tuple[str, ...], output: str) -> int:
     """Hold the ledger against the table, file by file; exit 1 if they disagree."""
-    answer = open_project(folder, env, variables).verify(name)
-    _print(answer, output)
+    answer = tell(output, lambda _: open_project(folder, env, variables).verify(name))
     return 1 if answer.data["violations"] else 0
 
 
@@ -117,8 +138,7 @@ def verify(name: str, folder: str, env: str | None, variables: tuple[str, ...], 
 @format_option("text", "json")
 def doctor(folder: str, env: str | None, variables: tuple[str, ...], output: str) -> int:
     """Check Java, Spark, state, catalog and storage; each with its fix."""
-    answer = open_project(folder, env, variables).doctor()
-    _print(answer, output)
+    answer = tell(output, lambda _: open_project(folder, env, variables).doctor())
     return 0 if answer.data["healthy"] else 1
 
 

@@ -6,14 +6,18 @@ import json
 import os
 import shutil
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 import click
 
 from autoloader.errors import AutoloaderError
+
+_SILENT_S: Final = 2.0
+_LOOK_EVERY_S: Final = 0.25
 
 
 def show_error(error: AutoloaderError) -> None:
@@ -57,20 +61,58 @@ def table_width() -> int | None:
 
 
 class Talk:
-    """Progress of one long step: a line rewritten in place on a terminal, else a line now and then."""
+    """Progress of one long step: a line rewritten in place on a terminal, else a line now and then.
+
+    A thread of its own sees to it that nothing is silent for more than two seconds.
+    """
 
     def __init__(self) -> None:
         self._terminal = sys.stderr.isatty()
-        self._every_s = 0.1 if self._terminal else 2.0
-        self._last_at = time.monotonic()
+        self._every_s = 0.1 if self._terminal else _SILENT_S
+        self._began_at = self._last_at = time.monotonic()
+        self._text = "Working"
         self._open = False
+        self._quiet = False
+        self._lock = threading.Lock()
+        self._done = threading.Event()
+        self._beat = threading.Thread(target=self._keep_talking, name="talk", daemon=True)
+        self._beat.start()
 
     def __call__(self, text: str) -> None:
         """Show a state of affairs; most calls between two shown ones are dropped."""
-        now = time.monotonic()
-        if now - self._last_at < self._every_s:
-            return
-        self._last_at = now
+        with self._lock:
+            self._text = text
+            if not self._quiet and time.monotonic() - self._last_at >= self._every_s:
+                self._show(text)
+
+    def pause(self) -> None:
+        """Say nothing: somebody else, such as a progress bar, talks now."""
+        with self._lock:
+            self._quiet = True
+            self._clear()
+
+    def go_on(self) -> None:
+        """Nobody else talks any more."""
+        with self._lock:
+            self._quiet, self._text, self._began_at = False, "Working", time.monotonic()
+            self._last_at = self._began_at
+
+    def close(self) -> None:
+        """Fall silent, and remove the line that was rewritten in place."""
+        self._done.set()
+        self._beat.join()
+        with self._lock:
+            self._clear()
+
+    def _keep_talking(self) -> None:
+        while not self._done.wait(_LOOK_EVERY_S):
+            now = time.monotonic()
+            with self._lock:
+                if not self._quiet and now - self._last_at >= _SILENT_S:
+                    self._show(f"{self._text}, {now - self._began_at:.0f} s so far")
+
+    def _show(self, text: str) -> None:
+        self._last_at = time.monotonic()
         if self._terminal:
             sys.stderr.write("\r\x1b[2K" + text[: width() - 1])
             sys.stderr.flush()
@@ -78,8 +120,7 @@ class Talk:
         else:
             click.echo(text, err=True)
 
-    def close(self) -> None:
-        """Remove the line that was rewritten in place."""
+    def _clear(self) -> None:
         if self._open:
             sys.stderr.write("\r\x1b[2K")
             sys.stderr.flush()

@@ -163,9 +163,10 @@ def preview(
     output: str,
 ) -> None:
     """Show the rows that apply would load, and those that it would reject. Writes nothing."""
-    from autoloader.cli.console import print_json, table_width, wants_color
+    from autoloader.cli.console import print_json, table_width, talking, wants_color
 
-    shown = open_project(folder, env, variables).preview(name, files=files, rows=rows, file=only)
+    with talking():
+        shown = open_project(folder, env, variables).preview(name, files=files, rows=rows, file=only)
     if output == "json":
         print_json(shown.to_json())
     else:

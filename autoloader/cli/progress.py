@@ -10,10 +10,10 @@ from typing import Any, Self
 
 import click
 
+from autoloader.cli.console import Talk
 from autoloader.cost import money
 from autoloader.render import bytes_text, count_text, escape_terminal, plural, seconds_text
 
-_EVERY_S = 2.0
 _LABEL = 16
 _ROOMY = 100
 
@@ -21,12 +21,14 @@ _ROOMY = 100
 class TerminalProgress:
     """A bar where stderr is a terminal, else a line every two seconds at most."""
 
-    def __init__(self) -> None:
+    def __init__(self, talk: Talk) -> None:
+        """Progress that makes `talk` pause while a bar is on the screen."""
+        self._talk = talk
         self._bar: Any = None
         self._task: Any = None
         self._label = ""
         self._files = self._bytes = 0
-        self._began_at = self._said_at = 0.0
+        self._began_at = 0.0
 
     def __enter__(self) -> Self:
         return self
@@ -40,8 +42,9 @@ class TerminalProgress:
         """A lane starts."""
         self._label = escape_terminal(ingestion if lane == "live" else f"{ingestion} ({lane})")
         self._files, self._bytes = files, size_bytes
-        self._began_at = self._said_at = time.monotonic()
+        self._began_at = time.monotonic()
         if sys.stderr.isatty():
+            self._talk.pause()
             self._bar = _bar()
             self._bar.start()
             self._task = self._bar.add_task(
@@ -58,17 +61,12 @@ class TerminalProgress:
             told, ending = self._told(files, size_bytes, spent), f"{seconds_text(left)} left" if left else ""
             self._bar.update(self._task, completed=size_bytes, told=told, left=ending)
             return
-        now = time.monotonic()
-        if now - self._said_at < _EVERY_S:
-            return
-        self._said_at = now
         left = self._left_s(files, size_bytes)
         eta = f", {seconds_text(left)} left" if left else ""
         paid = f", {spent}" if spent else ""
-        click.echo(
+        self._talk(
             f"{self._label}: {count_text(files)} of {plural(self._files, 'file')}, "
-            f"{bytes_text(int(size_bytes))} of {bytes_text(self._bytes)}{paid}{eta}",
-            err=True,
+            f"{bytes_text(int(size_bytes))} of {bytes_text(self._bytes)}{paid}{eta}"
         )
 
     def _told(self, files: int, size_bytes: float, spent: str) -> str:
@@ -85,6 +83,7 @@ class TerminalProgress:
             self._bar.update(self._task, left="")
             self._bar.stop()
             self._bar = None
+            self._talk.go_on()
 
 
 def _bar() -> Any:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 
 import click
 
+from autoloader.cli.asking import tell
 from autoloader.cli.options import format_option, open_project, project_options
 from autoloader.errors import SettingsError
 
@@ -18,6 +20,15 @@ def _confirm(question: str, approved: bool) -> bool:
     return bool(click.confirm(question, default=False, err=True))
 
 
+def _say(do: Callable[[], str]) -> None:
+    """Do what may take long, and print what it says."""
+    from autoloader.cli.console import talking
+
+    with talking():
+        done = do()
+    click.echo(done)
+
+
 @click.group()
 def state() -> None:
     """Look at and mend the recorded state."""
@@ -28,9 +39,7 @@ def state() -> None:
 @format_option("text", "json")
 def state_list(folder: str, env: str | None, variables: tuple[str, ...], output: str) -> None:
     """The recorded ingestions."""
-    from autoloader.cli.asking import _print
-
-    _print(open_project(folder, env, variables).state_list(), output)
+    tell(output, lambda _: open_project(folder, env, variables).state_list())
 
 
 @state.command("show")
@@ -39,9 +48,7 @@ def state_list(folder: str, env: str | None, variables: tuple[str, ...], output:
 @format_option("text", "json")
 def state_show(name: str, folder: str, env: str | None, variables: tuple[str, ...], output: str) -> None:
     """All that is recorded of one ingestion."""
-    from autoloader.cli.asking import _print
-
-    _print(open_project(folder, env, variables).state_show(name), output)
+    tell(output, lambda _: open_project(folder, env, variables).state_show(name))
 
 
 @state.command("rm")
@@ -70,7 +77,7 @@ def state_mv(old: str, new: str, folder: str, env: str | None, variables: tuple[
 def state_adopt(name: str, approved: bool, folder: str, env: str | None, variables: tuple[str, ...]) -> None:
     """Take an existing table as the ingestion's table; files that it holds are known from then on."""
     if _confirm(f"Take the existing table as that of {name!r}?", approved):
-        click.echo(open_project(folder, env, variables).state_adopt(name))
+        _say(lambda: open_project(folder, env, variables).state_adopt(name))
 
 
 @click.group()
@@ -83,9 +90,7 @@ def locks() -> None:
 @format_option("text", "json")
 def locks_list(folder: str, env: str | None, variables: tuple[str, ...], output: str) -> None:
     """Who holds what, since when and until when."""
-    from autoloader.cli.asking import _print
-
-    _print(open_project(folder, env, variables).locks(), output)
+    tell(output, lambda _: open_project(folder, env, variables).locks())
 
 
 @locks.command("break")
@@ -104,7 +109,7 @@ def locks_break(lease_id: str, reason: str, folder: str, env: str | None, variab
 def rebuild_ledger(name: str, approved: bool, folder: str, env: str | None, variables: tuple[str, ...]) -> None:
     """Remember files again from the table's lineage columns."""
     if _confirm(f"Rebuild what is remembered of {name!r} from its table?", approved):
-        click.echo(open_project(folder, env, variables).rebuild_ledger(name))
+        _say(lambda: open_project(folder, env, variables).rebuild_ledger(name))
 
 
 COMMANDS = (state, locks, rebuild_ledger)

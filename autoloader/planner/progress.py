@@ -34,7 +34,7 @@ def backfill_progress(
     Returns:
         JSON-able: `state` (`running` or `complete`), `until_at`, `started`, `finished`, `last_started_at`,
         `complete_at`, `files_total`, `files_done`, `bytes_total`, `bytes_done`, and `slices` in load order, each
-        with its label, state (`waiting`, `running`, `complete`) and the same four counts. The window is
+        with its label, state (`pending`, `running`, `complete`) and the same four counts. The window is
         complete when it has ended and every file of it is settled; a late file makes it `running` again,
         while `complete_at` stays.
     """
@@ -82,7 +82,7 @@ def _counts(files: pa.Table) -> dict[str, tuple[int, int, int, int]]:
 
 def _slice(label: str, counts: Mapping[str, tuple[int, int, int, int]], started: set[str]) -> dict[str, Any]:
     total, done, size, size_done = counts.get(label, (0, 0, 0, 0))
-    open_state = "running" if label in started else "waiting"
+    open_state = "running" if label in started else "pending"
     return {
         "slice": label,
         "state": "complete" if total == done else open_state,

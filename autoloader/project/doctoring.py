@@ -25,7 +25,7 @@ def doctor(project: Project) -> Answer:
 def _checks(project: Project) -> Iterator[dict[str, Any]]:
     specs = _check("specs", lambda: f"{plural(len(project.specs().ingestions), 'ingestion')} in {project.place.folder}")
     yield specs
-    yield _java()
+    yield _java(project.specs().settings.spark.engine if specs["ok"] else "auto")
     yield _spark()
     if not specs["ok"]:
         return
@@ -43,18 +43,20 @@ def _check(name: str, look: Callable[[], str]) -> dict[str, Any]:
         return {"check": name, "ok": False, "found": found, "fix": error.fix or None}
 
 
-def _java() -> dict[str, Any]:
+def _java(wanted: str) -> dict[str, Any]:
     from autoloader.engine import all_java, find_java
 
     java = find_java()
     if java is not None:
         return {"check": "java", "ok": True, "found": f"Java {java.version} in {java.home}", "fix": None}
     others = ", ".join(f"Java {each.version} in {each.home}" for each in all_java())
+    needed = wanted in {"local", "cluster"}
+    instead = "" if needed or wanted == "connect" else ": Sail will run the tasks"
     return {
         "check": "java",
-        "ok": True,
-        "found": f"no usable Java 17 or newer{f' (found: {others})' if others else ''}: Sail will run the tasks",
-        "fix": "Install a JDK 17+ for local Spark.",
+        "ok": not needed,
+        "found": f"no usable Java 17 or newer{f' (found: {others})' if others else ''}{instead}",
+        "fix": "Install a JDK 17+ (or set JAVA_HOME to one), or set spark: {engine: sail}." if needed else None,
     }
 
 
@@ -93,7 +95,7 @@ def _source_check(project: Project, path: str) -> Callable[[], str]:
         from autoloader.sources import Source, canonical
 
         root = canonical(path, project.place.project_dir)
-        found = Source(root, project.specs().settings.storage).list()
-        return f"{root}: {plural(found.table.num_rows, 'file')}"
+        seen = Source(root, project.specs().settings.storage).peek()
+        return f"{root} answers" if seen else f"{root} answers; nothing is there"
 
     return look

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from autoloader.errors import AutoloaderError
@@ -17,17 +18,18 @@ if TYPE_CHECKING:
     from autoloader.specfiles import LoadedSpec
 
 
-def why(project: Project, uri: str) -> Answer:
+def why(project: Project, uri: str, talk: Callable[[str], None]) -> Answer:
     """Explain one file.
 
     Args:
         project: The project.
         uri: Its URI, or a path relative to the project.
+        talk: Told how far the listing is.
     """
     from autoloader.project.looking import state_of
 
     path = canonical_file(uri, project.place.project_dir)
-    eyes = project.eyes()
+    eyes = project.eyes(talk)
     state = state_of(project.ledger)
     remembered = {row["ingestion"]: row for row in rows_of(project.ledger.find_path(path))}
     found = []

@@ -1,25 +1,21 @@
-"""What is known: status, runs, one run, files, costs. Reads the ledger; only `status` looks at storage."""
+"""What the ledger knows: runs, one run, files, costs."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from autoloader.cost import money
-from autoloader.errors import AutoloaderError, SettingsError
-from autoloader.inventory import WORK, Disposition, Lane
+from autoloader.errors import SettingsError
 from autoloader.matching import compile_glob, matches
 from autoloader.project.answer import Answer, moment, rows_of, sentence
 from autoloader.render import bytes_text, plural, seconds_text
-from autoloader.schedule import next_due
 from autoloader.sources import canonical
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from autoloader.ledger import IngestionRow, RunRow
+    from autoloader.ledger import RunRow
     from autoloader.project.project import Project
     from autoloader.spec import IngestionSpec
 
@@ -210,146 +206,3 @@ def _error(estimated: Decimal | None, actual: Decimal | None) -> float | None:
     if estimated is None or actual is None or actual == 0:
         return None
     return round(float((estimated - actual) / actual * 100), 1)
-
-
-def status(project: Project) -> Answer:
-    """Progress of each lane of each ingestion."""
-    from autoloader.planner import Asked
-    from autoloader.project.looking import history_of, look_at, state_of
-
-    eyes = project.eyes()
-    state = state_of(project.ledger)
-    found = []
-    for loaded in project.specs().ingestions:
-        spec = loaded.spec
-        recorded = state.recorded(spec)
-        row = project.ledger.ingestion(spec.name)
-        problem = None
-        table = None
-        try:
-            table = look_at(eyes, spec, recorded, history_of(project.ledger, spec.name), Asked()).files
-        except AutoloaderError as error:
-            problem = error.what
-        due_at = next_due(spec.schedule, recorded.last_run_at if recorded else None, eyes.now)
-        lanes = {} if table is None else _lanes(project, spec, row, table)
-        found.append(
-            {
-                "name": spec.name,
-                "status": spec.status,
-                "table": spec.destination.table,
-                "next_due_at": moment(due_at) if spec.schedule is not None else None,
-                "last_run_at": moment(recorded.last_run_at) if recorded else None,
-                "lanes": lanes,
-                "problem": problem,
-            }
-        )
-    shown = [line for each in found for line in _status_lines(each)]
-    columns = ["name", "status", "lane", "state", "files", "size", "share", "eta", "next_due_at"]
-    title = "" if found else "There is no ingestion yet."
-    return Answer({"ingestions": found}, shown, columns, title, spare=["size", "share"])
-
-
-def _status_lines(each: Mapping[str, Any]) -> list[dict[str, Any]]:
-    head = {"name": each["name"], "status": each["status"], "next_due_at": each["next_due_at"]}
-    if each["problem"] is not None:
-        return [{**head, "state": each["problem"]}]
-    return [
-        {
-            **head,
-            "lane": lane,
-            "state": data["state"],
-            "files": f"{data['files_done']:,}/{data['files_total']:,}",
-            "size": f"{bytes_text(data['bytes_done'])}/{bytes_text(data['bytes_total'])}",
-            "share": f"{100 * data['files_done'] // data['files_total'] if data['files_total'] else 100} %",
-            "eta": data["eta_at"],
-        }
-        for lane, data in each["lanes"].items()
-    ]
-
-
-def _lanes(project: Project, spec: IngestionSpec, row: IngestionRow | None, files: pa.Table) -> dict[str, Any]:
-    """Per lane: what is loaded and what there is to load, by count and bytes, with an ETA from past speed."""
-    import pyarrow.compute as pc
-
-    settled = (Disposition.DONE, Disposition.TOUCHED, Disposition.QUARANTINED)
-    waiting = (*WORK, Disposition.DEFERRED)
-    backfill = pc.or_(pc.fill_null(pc.equal(files["lane"], Lane.BACKFILL.value), False), pc.is_valid(files["slice"]))
-    lanes: dict[str, Any] = {}
-    for lane, mask in ((Lane.BACKFILL, backfill), (Lane.LIVE, pc.invert(backfill))):
-        if lane is Lane.BACKFILL and spec.backfill is None:
-            continue
-        own = files.filter(mask)
-        done = own.filter(pc.is_in(own["disposition"], value_set=_strings(tuple(settled))))
-        open_ = own.filter(pc.is_in(own["disposition"], value_set=_strings(tuple(waiting))))
-        data = {
-            "state": "complete" if open_.num_rows == 0 else "running" if done.num_rows else "pending",
-            "files_done": done.num_rows,
-            "files_total": done.num_rows + open_.num_rows,
-            "bytes_done": _bytes(done),
-            "bytes_total": _bytes(done) + _bytes(open_),
-            "eta_at": _eta(project, spec.name, lane, _bytes(open_)),
-        }
-        data["slices"] = _slices(own) if lane is Lane.BACKFILL else None
-        if data["slices"] and spec.backfill is not None and spec.backfill.every is not None:
-            data["eta_at"] = _paced(spec.backfill.every, data["slices"], row, project.clock(), data["eta_at"])
-        if lane is Lane.BACKFILL and row is not None and row.backfill:
-            data["completed_at"] = row.backfill.get("complete_at")
-        lanes[lane.value] = data
-    return lanes
-
-
-def _bytes(files: pa.Table) -> int:
-    import pyarrow.compute as pc
-
-    return int(pc.sum(files["size_bytes"]).as_py() or 0)
-
-
-def _eta(project: Project, name: str, lane: Lane, open_bytes: int) -> str | None:
-    """When the rest would be loaded at the speed of the lane's runs so far; None without any or nothing open."""
-    past = [run for run in project.ledger.runs(name, lane=lane.value) if run.actual_s and run.size_bytes]
-    if not past or not open_bytes:
-        return None
-    seconds = open_bytes * sum(run.actual_s or 0 for run in past) / sum(run.size_bytes for run in past)
-    return moment(project.clock() + timedelta(seconds=seconds))
-
-
-def _paced(
-    every: str, slices: list[dict[str, Any]], row: IngestionRow | None, now: datetime, eta_at: str | None
-) -> str | None:
-    """When the last slice may begin, one per period; the time at the speed so far where none is left to begin."""
-    from autoloader.planner.rules import after_period
-
-    waiting = sum(1 for each in slices if each["state"] == "pending")
-    last = ((row.backfill or {}) if row is not None else {}).get("last_started_at")
-    at: datetime | None = datetime.fromisoformat(last) if last else now
-    for _ in range(waiting if last else waiting - 1):
-        at = None if at is None else after_period(at, every)
-    return moment(None if at is None else max(at, now)) if waiting else eta_at
-
-
-def _slices(files: pa.Table) -> list[dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = {}
-    for row in (
-        files.select(["slice", "disposition"])
-        .group_by(["slice", "disposition"])
-        .aggregate([([], "count_all")])
-        .to_pylist()
-    ):
-        if row["slice"] is None:
-            continue
-        one = found.setdefault(row["slice"], {"slice": row["slice"], "files_done": 0, "files_total": 0})
-        if row["disposition"] in {Disposition.DONE, Disposition.TOUCHED, Disposition.QUARANTINED}:
-            one["files_done"] += row["count_all"]
-        if row["disposition"] in {
-            Disposition.DONE,
-            Disposition.TOUCHED,
-            Disposition.QUARANTINED,
-            Disposition.DEFERRED,
-            *WORK,
-        }:
-            one["files_total"] += row["count_all"]
-    for one in found.values():
-        one["state"] = (
-            "complete" if one["files_done"] == one["files_total"] else "running" if one["files_done"] else "pending"
-        )
-    return [found[label] for label in sorted(found)]

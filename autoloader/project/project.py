@@ -213,11 +213,16 @@ class Project:
 
     # ------------------------------------------------------------------ questions
 
-    def status(self) -> Answer:
-        """Progress of each lane of each ingestion."""
-        from autoloader.project import knowing
+    def status(self, *, offline: bool = False, talk: Talk = _quietly) -> Answer:
+        """Progress of each lane of each ingestion.
 
-        return knowing.status(self)
+        Args:
+            offline: From the state alone; how many files wait is not known then.
+            talk: Told how far the listing is.
+        """
+        from autoloader.project import progressing
+
+        return progressing.status(self, offline=offline, talk=talk)
 
     def runs(self, *, ingestion: str | None = None, limit: int | None = None) -> Answer:
         """The history of runs, oldest first."""
@@ -237,11 +242,11 @@ class Project:
 
         return knowing.files(self, name, state, match)
 
-    def why(self, uri: str) -> Answer:
+    def why(self, uri: str, *, talk: Talk = _quietly) -> Answer:
         """What becomes of one file, and why."""
         from autoloader.project import explaining
 
-        return explaining.why(self, uri)
+        return explaining.why(self, uri, talk)
 
     def cost(self, name: str) -> Answer:
         """Past estimates against actuals."""

@@ -65,6 +65,33 @@ class Source:
             case _:
                 assert_never(at.scheme)
 
+    def peek(self) -> int:
+        """Whether the root can be listed at all, at the price of one request.
+
+        Returns:
+            How many entries the first page shows.
+
+        Raises:
+            SourceError: As `list`.
+        """
+        at = self._address
+        match at.scheme:
+            case "file":
+                from autoloader.sources.local import peek_local
+
+                return peek_local(at.key)
+            case "s3":
+                from autoloader.sources.s3 import peek_s3
+
+                return peek_s3(self._reach(lambda: s3_client(config_for("s3", self.storage))), at.bucket, at.key)
+            case "gs" | "az":
+                from autoloader.sources.objects import peek_objects
+
+                store = self._reach(lambda: store_for(at, self.storage))
+                return peek_objects(store, f"{at.scheme}://{at.bucket}/", at.key)
+            case _:
+                assert_never(at.scheme)
+
     def _reach(self, make: Callable[[], Any]) -> Any:
         try:
             return make()

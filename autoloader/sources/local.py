@@ -14,6 +14,7 @@ import time
 from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -26,6 +27,7 @@ from autoloader.matching import FolderFilter, Verdict
 from autoloader.sources.outcome import Found, Problem
 
 PROGRESS_EVERY_S: Final = 0.2
+_A_PAGE: Final = 1000
 
 _KINDS: Final = ((stat.S_ISFIFO, "a named pipe"), (stat.S_ISSOCK, "a socket"))
 _VANISHED: Final = frozenset({errno.ENOENT, errno.ENOTDIR})
@@ -109,6 +111,13 @@ def list_local(
     if on_progress is not None:
         on_progress(len(walk.keys))
     return Found(_table(walk), tuple(sorted(walk.problems, key=lambda p: p.path)), 0)
+
+
+def peek_local(root: str) -> int:
+    """Entries right in the folder, at most a thousand; raises as `list_local`."""
+    _check_root(root)
+    with os.scandir(root) as entries:
+        return sum(1 for _ in islice(entries, _A_PAGE))
 
 
 def shown(text: str) -> str:

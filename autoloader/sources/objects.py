@@ -73,6 +73,18 @@ def list_objects(
     return Found(_listing(wanted, start, root), (), requests)
 
 
+def peek_objects(store: ObjectStore, start: str, root: str) -> int:
+    """Objects on the first page of a listing; raises as `list_objects`."""
+    import obstore
+    from obstore.exceptions import BaseError
+
+    try:
+        first = next(iter(obstore.list(store, root or None, chunk_size=1000, return_arrow=True)), None)
+    except (BaseError, OSError) as error:
+        raise source_error(start + root, "listed", error) from error
+    return 0 if first is None else int(pa.table(first).num_rows)
+
+
 def _folders(
     store: ObjectStore, root: str, prefixes: Sequence[str], skip: FolderFilter | None
 ) -> tuple[list[str], list[pa.Table]]:

@@ -189,6 +189,12 @@ def list_s3(
     return Found(table, problems, lister.requests)
 
 
+def peek_s3(client: Any, bucket: str, root: str) -> int:
+    """Keys on the first page of a listing; raises as `list_s3`."""
+    page = next(_Lister(Pages(client, bucket), bucket, root, None).pages(root))
+    return int(page.rows.num_rows)
+
+
 def _run_all(
     lister: _Lister, tasks: Sequence[_Task], on_progress: Callable[[int], None] | None
 ) -> list[pa.RecordBatch]:

@@ -49,6 +49,9 @@ def test_group_backfill_a_range_is_loaded_slice_by_slice_and_then_switches_to_in
     assert backfill["bytes_done"] < backfill["bytes_total"]  # type: ignore[operator]
     assert [piece["state"] for piece in backfill["slices"]] == ["pending", "complete"]  # type: ignore[attr-defined]
     assert str(backfill["eta_at"]) >= (datetime.now(UTC) + timedelta(hours=23)).isoformat()
+    [offline] = player.run("status", "--offline", "--format", "json").json["ingestions"]
+    assert (offline["lanes"]["backfill"]["files_done"], offline["lanes"]["backfill"]["files_total"]) == (1, 2)
+    assert (offline["lanes"]["live"]["files_done"], offline["lanes"]["live"]["files_total"]) == (1, None)
     at.move(days=1, minutes=1)
     player.apply()
     assert ids(player) == [1, 2, 3]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import click
@@ -23,7 +24,7 @@ CONTRACT = {
     "plan": PLAN,
     "apply": APPLY,
     "preview": "--files --rows --file --format",
-    "status": "--format",
+    "status": "--offline --format",
     "runs": "--format",
     "show": "--format",
     "files": "--state --match --format",
@@ -147,6 +148,50 @@ def test_status_tells_each_lane(small: Player) -> None:
     live = ingestion["lanes"]["live"]
     assert {"state", "files_done", "files_total", "bytes_done", "bytes_total", "eta_at"} <= set(live)
     assert (live["files_done"], live["files_total"]) == (0, 1)
+
+
+def test_status_offline_looks_at_no_storage_and_does_not_know_the_totals(small: Player) -> None:
+    (small.folder / "in").rename(small.folder / "away")
+    [ingestion] = small.run("status", "--offline", "--format", "json").json["ingestions"]
+    live = ingestion["lanes"]["live"]
+    assert (live["files_done"], live["files_total"], live["state"], ingestion["problem"]) == (0, None, None, None)
+    assert "0/?" in small.run("status", "--offline").out
+
+
+def test_doctor_asks_each_source_once_and_needs_java_only_where_it_is_asked_for(
+    small: Player, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("autoloader.engine.find_java", lambda: None)
+    monkeypatch.setattr("autoloader.engine.all_java", list)
+    monkeypatch.setattr("autoloader.sources.Source.list", None)
+    assert small.run("doctor").code == 0
+    small.spec("spark: {engine: local}", "autoloader.yml")
+    said = small.run("doctor")
+    assert said.code == 1
+    assert "FAILS  java" in said.out
+    small.spec("spark: {engine: auto}", "autoloader.yml")
+    (small.folder / "in").rename(small.folder / "away")
+    said = small.run("doctor")
+    assert said.code == 1
+    assert "does not exist" in said.out
+
+
+def test_nothing_is_silent_for_long(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    from autoloader.cli import console
+
+    monkeypatch.setattr(console, "_SILENT_S", 0.05)
+    monkeypatch.setattr(console, "_LOOK_EVERY_S", 0.01)
+    with console.talking() as talk:
+        time.sleep(0.2)
+        talk("Listing a: 7 files")
+        time.sleep(0.2)
+        talk.pause()
+        capsys_before = capsys.readouterr()
+        time.sleep(0.2)
+        assert capsys.readouterr().err == ""
+    assert "Working, 0 s so far" in capsys_before.err
+    assert "Listing a: 7 files, 0 s so far" in capsys_before.err
+    assert capsys_before.out == ""
 
 
 def test_files_as_csv_has_a_header_even_without_files(small: Player) -> None:

@@ -410,7 +410,7 @@ def test_progress_of_a_backfill_runs_from_waiting_to_complete_and_reopens() -> N
     window = rules_for(spec, root=ROOT, now=NOW).backfill
     assert window is not None
     first = backfill_progress(window, judge(files, (), spec), None, NOW)
-    assert (first["state"], [s["state"] for s in first["slices"]]) == ("running", ["waiting", "waiting"])
+    assert (first["state"], [s["state"] for s in first["slices"]]) == ("running", ["pending", "pending"])
     label = first["slices"][0]["slice"]
     half = backfill_progress(window, judge(files, [remembered(files[0])], spec), first, NOW, [label])
     assert (half["finished"], half["started"], half["files_done"], half["files_total"]) == ([label], [label], 1, 2)
