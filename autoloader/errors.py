@@ -91,6 +91,10 @@ class ShutOutError(CommitConflictError):
     """Somebody else settled the batch, or had the table alone, while its worker was away: it may never commit."""
 
 
+class SchemaMovedError(CommitConflictError):
+    """The table's columns are not those that a batch's data files were written for: it must be loaded anew."""
+
+
 class CommitUnknownError(LakeError):
     """The catalog did not say whether a commit took place; the batch id in the history will tell."""
 

@@ -23,10 +23,12 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from autoloader.reader import ReadContract
+    from autoloader.schema import TableSchema
 
 LARGE_BYTES: Final = 32 * 1024 * 1024  # of a file from here on, only the first rows are looked at
 LARGE_ROWS: Final = 100_000
 _TABLE: Final = "previewed"
+_ROUNDS: Final = 3  # of files that ask for columns and types; after that they are read as the schema is
 _LINEAGE: Final = frozenset({"_src_file_id", "_src_path", "_src_row", "_batch_id", "_ingested_at"})
 
 
@@ -62,6 +64,7 @@ class Preview:
         profile: Per data column: name, type, rows, nulls, distinct (approximate), min and max as text.
         files: Per sample: its path, rows, rejected and rescued rows, error, notes.
         total_rows: Rows of all samples.
+        contract: As they were read in the end: with the columns and types that they asked for.
     """
 
     rows: pa.Table
@@ -69,6 +72,7 @@ class Preview:
     profile: tuple[dict[str, Any], ...]
     files: tuple[dict[str, Any], ...]
     total_rows: int
+    contract: ReadContract
 
 
 def preview(
@@ -77,16 +81,18 @@ def preview(
     storage: Mapping[str, StorageSettings],
     *,
     now: datetime,
+    table: TableSchema | None = None,
     max_rows: int = 20,
     threads: int = 2,
 ) -> Preview:
-    """Read samples as apply would.
+    """Read samples as apply would: what they ask of the table is granted before.
 
     Args:
         samples: The files, in load order.
         contract: How they are read.
         storage: Per scheme, how to reach it.
         now: Stands for the time of a load.
+        table: The columns that the table has, None where there is none.
         max_rows: Rows to return.
         threads: Of DuckDB.
 
@@ -99,8 +105,25 @@ def preview(
         files = [_pinned(stack, sample, number, storage, workdir, now) for number, sample in enumerate(samples)]
         con = reader.connect(threads=threads, memory_limit="2GB", temp_directory=workdir)
         stack.callback(con.close)
-        done = list(_read(con, files, contract, workdir))
+        contract, done = _grown(con, files, contract, table, workdir)
         return _shown(con, contract, done, max_rows)
+
+
+def _grown(
+    con: duckdb.DuckDBPyConnection,
+    files: Sequence[reader.SourceFile],
+    contract: ReadContract,
+    table: TableSchema | None,
+    workdir: Path,
+) -> tuple[ReadContract, list[reader.Done[str]]]:
+    """The samples as they are read once they ask for no more, and the contract by then."""
+    for number in range(_ROUNDS):
+        done = list(_read(con, files, replace(contract, may_grow=True), workdir / f"round-{number}"))
+        asks = [f.error.found for d in done for f in d.files if isinstance(f.error, reader.SchemaGrowsError)]
+        if not asks:
+            return contract, done
+        contract = reader.grown(contract, asks, table)
+    return contract, list(_read(con, files, contract, workdir / "last"))
 
 
 def _pinned(
@@ -133,7 +156,7 @@ def _read(
     """Read group by group into tables of their own, which together are the preview."""
     for number, group in enumerate(reader.groups(files, contract)):
         own = workdir / f"group-{number}"
-        own.mkdir()
+        own.mkdir(parents=True)
         table = f"{_TABLE}_{number}"
 
         large = sum(file.path.stat().st_size for file in group) >= LARGE_BYTES
@@ -170,7 +193,7 @@ def _shown(
     rejected = pa.concat_tables([reader.REJECTS.empty_table(), *(each.rejects for each in done)])
     files = tuple(_file(file) for each in done for file in each.files)
     if not tables:
-        return Preview(pa.table({}), rejected, (), files, 0)
+        return Preview(pa.table({}), rejected, (), files, 0, contract)
     together = " UNION ALL ".join(f"SELECT * FROM {table}" for table in tables)
     con.execute(f"CREATE VIEW {_TABLE} AS {together}")
     names = [name for name in con.table(_TABLE).columns if name not in _LINEAGE]
@@ -178,7 +201,7 @@ def _shown(
     columns = ", ".join(_quoted(name) for name in names)
     rows = con.sql(f"SELECT {columns} FROM {_TABLE} {order} LIMIT {int(max_rows)}").to_arrow_table()
     total = con.execute(f"SELECT count(*) FROM {_TABLE}").fetchone()
-    return Preview(rows, rejected, _profile(con, contract), files, int(total[0]) if total else 0)
+    return Preview(rows, rejected, _profile(con, contract), files, int(total[0]) if total else 0, contract)
 
 
 def _quoted(name: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, assert_never
 
 import pyarrow as pa
@@ -294,7 +294,8 @@ def _load_files(
     if branch is not None:
         loaded = rebuilding.rebuild_aside(tools, target, files, lease, budget, steps)
         if row is not None:
-            changes.record_schema(tools, recipe, row, "backfill")
+            whole = replace(recipe, schema=loaded.target.contract.schema if loaded.target else recipe.schema)
+            changes.record_schema(tools, whole, row, "backfill")
         return loaded
     if "table_emptied" in operations:
         with steps.step("table_emptied", run=run_id, table=target.table) as details:

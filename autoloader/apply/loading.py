@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from autoloader import loader
+from autoloader.apply import growing
 from autoloader.apply.batching import split_into_batches, spread_over_tasks
 from autoloader.apply.blobs import to_blob
 from autoloader.apply.removal import Removal, remove_rows
@@ -24,7 +25,7 @@ from autoloader.apply.report import Counts, Steps
 from autoloader.apply.target import Budget, Target
 from autoloader.apply.tools import Tools
 from autoloader.apply.versions import Versions
-from autoloader.errors import AutoloaderError
+from autoloader.errors import AutoloaderError, SchemaMovedError
 from autoloader.inventory import FileState
 from autoloader.lake import Commit
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 TASKS_PER_CORE: Final = 3
 SMALL_TASK_BYTES: Final = 16_000_000
+ATTEMPTS: Final = 5  # of a batch whose table gets other columns from other workers
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,8 @@ class Loaded:
         stopped: Why not everything was loaded, None when it was.
         problems: Path and error of files that failed, at most 20.
         pending: Batches on a branch, to be recorded once the branch is served.
+        target: As it was loaded in the end: its schema may have grown.
+        grown: What grew, as sentences with their class.
     """
 
     counts: Counts
@@ -52,6 +56,8 @@ class Loaded:
     stopped: str | None
     problems: tuple[tuple[str, str], ...]
     pending: tuple[Pending, ...] = ()
+    target: Target | None = None
+    grown: tuple[dict[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +82,8 @@ def run_lane(tools: Tools, target: Target, files: pa.Table, lease: Lease, budget
         details["cost_usd"] = budget.spent(loaded.counts, time.monotonic() - started)
         details["stopped"] = loaded.stopped
         details.update(loaded.counts.as_data())
+    if loaded.grown:
+        steps.keep("table_grown", "done", 0.0, {"table": target.table, "changes": list(loaded.grown)})
     return loaded
 
 
@@ -91,6 +99,7 @@ def load_lane(tools: Tools, target: Target, files: pa.Table, lease: Lease, budge
     """
     counts, snapshot_id, problems = Counts(), None, list[tuple[str, str]]()
     pending: list[Pending] = []
+    began = target
     started = time.monotonic()
     if files.num_rows:
         tools.engine()  # before the first claim: without an engine no file is taken
@@ -104,13 +113,15 @@ def load_lane(tools: Tools, target: Target, files: pa.Table, lease: Lease, budge
             done = _load_batch(tools, target, part, lease, _teller(tools, counts, part))
             counts.add(done.counts)
             snapshot_id = done.snapshot_id or snapshot_id
+            target = replace(done.target or target, growth=None)
             problems.extend(done.problems)
             pending.extend(done.pending)
             tools.progress.advance(counts.files, counts.bytes, _float(budget.spent(counts, time.monotonic() - started)))
     finally:
         tools.progress.end()
     counts.seconds = time.monotonic() - started
-    return Loaded(counts, snapshot_id, stopped, tuple(problems[:20]), tuple(pending))
+    grown = tuple(growing.changes(began, target))
+    return Loaded(counts, snapshot_id, stopped, tuple(problems[:20]), tuple(pending), target, grown)
 
 
 def _stop_reason(tools: Tools, budget: Budget, counts: Counts, elapsed_s: float) -> str | None:
@@ -139,38 +150,79 @@ def _load_batch(tools: Tools, target: Target, part: pa.Table, lease: Lease, tell
     batch_id = claimed.batch_id
     tools.events.send("batch_claimed", run_id=target.run_id, batch_id=batch_id, files=claimed.files.num_rows)
     tools.at("claimed")
-    results = _written(tools, target, batch_id, claimed.files, lease, tell)
-    tools.at("loaded")
-    tools.ledger.written(batch_id, to_blob(results), lease=lease, now=tools.clock())
-    tools.at("written")
-    tools.events.send("batch_written", run_id=target.run_id, batch_id=batch_id)
-    snapshot_id = commit_batch(tools, target, batch_id, claimed.files, results, lease)
+    target, results, snapshot_id = _committed(tools, target, batch_id, claimed.files, lease, tell)
     tools.at("committed")
     tools.events.send("batch_committed", run_id=target.run_id, batch_id=batch_id, snapshot_id=snapshot_id)
+    if target.growth is not None:
+        growing.learn(tools, target.ingestion, target.contract.schema)
     outcome = results.filter(pc.equal(results["kind"], "file"))
     outcome = Versions.of(tools.ledger, target.ingestion).stamp(outcome, tools.clock())
     _count(counts, outcome)
     if target.branch is not None:
         pending = Pending(batch_id, outcome, _lost(claimed.files, outcome))
-        return Loaded(counts, snapshot_id, None, tuple(problems + _failed(outcome)), (pending,))
+        return Loaded(counts, snapshot_id, None, tuple(problems + _failed(outcome)), (pending,), target)
     tools.ledger.record(
         batch_id, outcome, snapshot_id, lease=lease, now=tools.clock(), max_attempts=target.max_attempts
     )
     tools.at("recorded")
     tools.events.send("batch_recorded", run_id=target.run_id, batch_id=batch_id, **counts.as_data())
-    return Loaded(counts, snapshot_id, None, tuple(problems + _failed(outcome)))
+    return Loaded(counts, snapshot_id, None, tuple(problems + _failed(outcome)), (), target)
+
+
+def _committed(
+    tools: Tools, target: Target, batch_id: str, files: pa.Table, lease: Lease, tell: Callable[[int, int], None]
+) -> tuple[Target, pa.Table, int | None]:
+    """The target as it has grown, what the tasks wrote, and the snapshot that holds it.
+
+    Where another worker has given the table columns of its own meanwhile, the batch is written anew for them.
+    """
+    for left in reversed(range(ATTEMPTS)):
+        grown, results = _written(tools, target, batch_id, files, lease, tell)
+        tools.at("loaded")
+        tools.ledger.written(batch_id, to_blob(growing.with_schema(results, grown)), lease=lease, now=tools.clock())
+        tools.at("written")
+        tools.events.send("batch_written", run_id=target.run_id, batch_id=batch_id)
+        try:
+            return grown, results, commit_batch(tools, grown, batch_id, files, results, lease)
+        except SchemaMovedError:
+            if not left:
+                raise
+            tools.events.send("batch_rewritten", run_id=target.run_id, batch_id=batch_id)
+            tools.lake.sweep(target.table, batch_id)
+    raise AssertionError("unreachable")
 
 
 def _written(
     tools: Tools, target: Target, batch_id: str, files: pa.Table, lease: Lease, tell: Callable[[int, int], None]
-) -> pa.Table:
+) -> tuple[Target, pa.Table]:
     """What the tasks wrote. Where they fail, the files are given back at once and nothing is left behind."""
     try:
-        return _write(tools, target, batch_id, files, tell)
+        return _write_growing(tools, target, batch_id, files, tell)
     except AutoloaderError:
         tools.ledger.release(batch_id, lease=lease, now=tools.clock())
         tools.lake.sweep(target.table, batch_id)
         raise
+
+
+def _write_growing(
+    tools: Tools, target: Target, batch_id: str, files: pa.Table, tell: Callable[[int, int], None]
+) -> tuple[Target, pa.Table]:
+    """Write a batch; files that ask for columns or types are written when the others have been heard."""
+    results = _write(tools, growing.may_grow(target), batch_id, files, tell)
+    for left in reversed(range(growing.ROUNDS)):
+        asking = growing.asking(results)
+        if not len(asking):
+            break
+        target = growing.grown(tools, target, results)
+        again = files.filter(pc.is_in(files["src_file_id"], asking))
+        more = _write(tools, growing.may_grow(target, last=not left), batch_id, again, _tell_nobody)
+        others = pc.fill_null(pc.not_equal(results["state"], loader.GROWS), True)
+        results = pa.concat_tables([results.filter(others), more])
+    return target, results
+
+
+def _tell_nobody(done: int, total: int) -> None:
+    """The batch's tasks have been counted before."""
 
 
 def _write(tools: Tools, target: Target, batch_id: str, files: pa.Table, tell: Callable[[int, int], None]) -> pa.Table:
@@ -180,7 +232,7 @@ def _write(tools: Tools, target: Target, batch_id: str, files: pa.Table, tell: C
         batch_id=batch_id,
         ingested_at=tools.clock(),
         contract=target.contract,
-        main=tools.lake.write_format(target.table, branch=target.branch, update=target.foreseen),
+        main=tools.lake.write_format(target.table, branch=target.branch, update=target.update),
         quarantine=tools.lake.quarantine_format(target.table) if target.quarantine else None,
         storage=tools.storage,
     )
@@ -240,6 +292,7 @@ def commit_batch(
             removed_files=removal.removed,
             branch=target.branch,
             foreseen=target.foreseen,
+            schema_update=target.growth,
         ),
     )
 

@@ -54,7 +54,7 @@ def rebuild_aside(tools: Tools, target: Target, files: pa.Table, lease: Lease, b
                 table,
                 branch,
                 expected_snapshot_id=served.snapshot_id if served else None,
-                schema_update=target.foreseen,
+                schema_update=(loaded.target or target).foreseen,
             )
     except BaseException:
         tools.lake.remove_branch(table, branch)

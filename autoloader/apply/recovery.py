@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from autoloader.apply.blobs import from_blob
+from autoloader.apply.growing import learn, pin, schema_of
 from autoloader.apply.rebuilding import branch_of
 from autoloader.apply.report import Step
 from autoloader.apply.tools import LEASE_S, Tools
@@ -18,6 +19,7 @@ from autoloader.errors import LedgerError, LockBusyError
 
 if TYPE_CHECKING:
     from autoloader.ledger import BatchRow
+    from autoloader.schema import TableSchema
 
 
 _HOLDER: Final = re.compile(r".*@(?P<host>[^@:]+):(?P<pid>[0-9]+)", re.DOTALL)
@@ -105,6 +107,7 @@ def _settle(tools: Tools, batch: BatchRow, table: str) -> Step:
         snapshot_id = _revoke(tools, table, batch.batch_id)
         if snapshot_id is not None and batch.results is not None:
             outcome = from_blob(batch.results)
+            _learn(tools, batch, table, schema_of(outcome))
             tools.ledger.record(batch.batch_id, outcome, snapshot_id, lease=lease, now=tools.clock())
             _finish_rebuild(tools, batch, table)
             operation = "batch_recorded"
@@ -130,12 +133,29 @@ def _revoke(tools: Tools, table: str, batch_id: str) -> int | None:
     return tools.lake.revoke(table, batch_id)
 
 
-def _finish_rebuild(tools: Tools, batch: BatchRow, table: str) -> None:
-    """A rebuilt table was served before its process died: files that are not in it have no rows any more."""
+def _learn(tools: Tools, batch: BatchRow, table: str, schema: TableSchema | None) -> None:
+    """Pin the columns that a batch was written for, as its worker would have done after the commit."""
+    if schema is None:
+        return
+    if _was_rebuilt(tools, batch, table):
+        row = tools.ledger.ingestion(batch.ingestion)
+        if row is not None:
+            pin(tools, row, schema, "backfill")
+        return
+    learn(tools, batch.ingestion, schema)
+
+
+def _was_rebuilt(tools: Tools, batch: BatchRow, table: str) -> bool:
+    """Whether the table that is served is the one that the batch's run has built aside."""
     state = tools.lake.table(table)
     if state is None or not state.history:
-        return
-    if state.history[-1].summary.get("autoloader.branch") != branch_of(batch.run_id):
+        return False
+    return state.history[-1].summary.get("autoloader.branch") == branch_of(batch.run_id)
+
+
+def _finish_rebuild(tools: Tools, batch: BatchRow, table: str) -> None:
+    """A rebuilt table was served before its process died: files that are not in it have no rows any more."""
+    if not _was_rebuilt(tools, batch, table):
         return
     of_run = {each.batch_id for each in tools.ledger.batches(batch.run_id)}
     versions = tools.ledger.versions(batch.ingestion)

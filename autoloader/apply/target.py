@@ -28,6 +28,7 @@ class Target:
         max_attempts: Failures of one file before it is quarantined.
         quarantine: Whether rejected rows are kept in `<table>__quarantine`.
         foreseen: Schema update that comes with the branch's swap.
+        growth: Schema update that is committed with the batch in hand, because its files asked for it.
     """
 
     ingestion: str
@@ -40,6 +41,12 @@ class Target:
     max_attempts: int = 3
     quarantine: bool = True
     foreseen: SchemaUpdate | None = None
+    growth: SchemaUpdate | None = None
+
+    @property
+    def update(self) -> SchemaUpdate | None:
+        """The schema update that data files are written for, whenever it is committed."""
+        return self.foreseen or self.growth
 
 
 @dataclass(frozen=True, slots=True)

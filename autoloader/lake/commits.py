@@ -25,6 +25,7 @@ from autoloader.errors import (
     CommitUnknownError,
     LakeError,
     RowsMovedError,
+    SchemaMovedError,
     ShutOutError,
 )
 from autoloader.lake import keepsakes
@@ -63,8 +64,7 @@ def commit_files(
     def stage(transaction: Transaction, table: Table) -> None:
         _check_fence(table, summary)
         if schema_update is not None:
-            with transaction.update_schema() as update:
-                apply_update(update, table.schema(), schema_update)
+            _update_schema(transaction, table, schema_update)
         if not gone and (rows is None or not rows.num_rows):
             return
         known = DataFiles(updated(table, foreseen) if foreseen is not None else transaction.table_metadata)
@@ -86,6 +86,14 @@ def commit_files(
             transaction.set_properties(kept)
 
     return commit(catalog, name, stage, batch_id=batch_id, branch=branch)
+
+
+def _update_schema(transaction: Transaction, table: Table, wanted: SchemaUpdate) -> None:
+    try:
+        with transaction.update_schema() as update:
+            apply_update(update, table.schema(), wanted)
+    except LakeError as error:
+        raise SchemaMovedError(error.what, why=error.why, fix=error.fix) from error
 
 
 def updated(table: Table, update: SchemaUpdate) -> TableMetadata:

@@ -8,7 +8,7 @@ Imports PyIceberg: loaded by `tables` only.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -19,7 +19,7 @@ from pyiceberg.conversions import to_bytes
 from pyiceberg.io.pyarrow import StatisticsCollector, compute_statistics_plan
 from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
 from pyiceberg.partitioning import PartitionSpec
-from pyiceberg.schema import Schema
+from pyiceberg.schema import Schema, index_by_id
 from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.typedef import Record
 from pyiceberg.types import (
@@ -35,7 +35,7 @@ from pyiceberg.types import (
 from pyiceberg.utils.decimal import unscaled_to_decimal
 from pyiceberg.utils.truncate import truncate_upper_bound_binary_string, truncate_upper_bound_text_string
 
-from autoloader.errors import CommitConflictError
+from autoloader.errors import SchemaMovedError
 
 Row = Mapping[str, Any]
 
@@ -49,7 +49,7 @@ class DataFiles:
         plan = compute_statistics_plan(self._schema, metadata.properties)
         self._plan = {field_id: _Column(collector) for field_id, collector in plan.items()}
         self._seen: tuple[Any, tuple[int | None, ...], bool] | None = None
-        self._names: dict[int | None, str] = {f.field_id: f.name for f in self._schema.fields}
+        self._names: dict[int | None, str] = {i: f.name for i, f in index_by_id(self._schema).items()}
         self._types: dict[int, tuple[IcebergType, ...]] = {}
 
     def data_file(self, row: Row) -> DataFile:
@@ -78,10 +78,10 @@ class DataFiles:
 
     def _check_ids(self, path: str, arrow: pa.Schema) -> None:
         """Field ids that were foreseen for new columns must be those that the table gives them."""
-        for field in arrow:
+        for field in _named(arrow):
             found = self._names.get(_field_id(field))
             if found != field.name:
-                raise CommitConflictError(
+                raise SchemaMovedError(
                     f"the data file {path} does not fit its table any more",
                     why=f"another writer changed the schema: the place of column {field.name} is {found}'s now",
                     fix="run the same command again: the batch is loaded anew under the schema as it is.",
@@ -217,6 +217,17 @@ class _Column:
             return None if value is None else to_bytes(self.kind, value)
         except UnicodeEncodeError:  # rounded up into the surrogates
             return None
+
+
+def _named(fields: Iterable[pa.Field]) -> Iterator[pa.Field]:
+    """The fields that have a name of their own: columns and, at any depth, fields of structs."""
+    for field in fields:
+        yield field
+        kind = field.type
+        while pa.types.is_map(kind) or pa.types.is_list(kind) or pa.types.is_large_list(kind):
+            kind = kind.item_type if pa.types.is_map(kind) else kind.value_type
+        if pa.types.is_struct(kind):
+            yield from _named(kind.field(i) for i in range(kind.num_fields))
 
 
 def _leaf_ids(schema: pa.Schema) -> Iterator[int | None]:

@@ -15,6 +15,9 @@ import pyarrow as pa
 if TYPE_CHECKING:
     from autoloader.reader import ReadContract
 
+GROWS: Final = "GROWS"
+"""State of a file that gave no rows because it asks for columns or types first (`asks`)."""
+
 TASK: Final = pa.schema(
     [
         pa.field("task", pa.int32(), nullable=False),  # rows of one number go to one task
@@ -35,13 +38,13 @@ RESULT: Final = pa.schema(
         # file
         pa.field("src_file_id", pa.int64()),
         pa.field("file_path", pa.string()),
-        pa.field("state", pa.string()),  # SUCCESS | FAILED | QUARANTINED | MISSING (moved or gone)
+        pa.field("state", pa.string()),  # SUCCESS | FAILED | QUARANTINED | MISSING (moved or gone) | GROWS
         pa.field("error", pa.string()),
         pa.field("rows", pa.int64()),  # of data files, too
         pa.field("rejected_rows", pa.int64()),
         pa.field("rescued_rows", pa.int64()),
         pa.field("fingerprint", pa.string()),
-        pa.field("columns_json", pa.string()),  # {"columns": …, "new_columns": …, "notes": […]}
+        pa.field("columns_json", pa.string()),  # {"columns": …, "new_columns": …, "asks": …, "notes": […]}
         pa.field("bytes_read", pa.int64()),
         pa.field("seconds", pa.float64()),
         # data_file

@@ -22,9 +22,10 @@ import pyarrow as pa
 from autoloader import reader
 from autoloader.errors import LakeError
 from autoloader.loader.files import Pins, Row, Unreadable, describe
-from autoloader.loader.job import RESULT, LoadJob, Mapper
+from autoloader.loader.job import GROWS, RESULT, LoadJob, Mapper
 from autoloader.loader.writer import TableWriter, Written, data_file_row
-from autoloader.reader import FileDone, SourceFile
+from autoloader.reader import FileDone, SchemaGrowsError, SourceFile
+from autoloader.schema import TableSchema
 
 if TYPE_CHECKING:
     pass
@@ -286,6 +287,7 @@ def _file_row(done: FileDone, rows: Mapping[int, Row], elapsed_s: float) -> dict
             {
                 "columns": schemas.to_data(done.columns),
                 "new_columns": schemas.to_data(done.new_columns),
+                "asks": schemas.to_data(_asks(done)),
                 "notes": list(done.notes),
             },
             ensure_ascii=False,
@@ -295,9 +297,15 @@ def _file_row(done: FileDone, rows: Mapping[int, Row], elapsed_s: float) -> dict
     }
 
 
+def _asks(done: FileDone) -> TableSchema:
+    return done.error.found if isinstance(done.error, SchemaGrowsError) else TableSchema()
+
+
 def _state(done: FileDone) -> str:
     if done.error is None:
         return "SUCCESS"
+    if isinstance(done.error, SchemaGrowsError):
+        return GROWS
     return "QUARANTINED" if getattr(done.error, "quarantine", False) else "FAILED"
 
 

@@ -182,6 +182,8 @@ def _plain(value: Any) -> Any:
 
 
 def _shown(value: Any) -> str:
+    if isinstance(value, list):
+        return "; ".join(str(each["change"]) for each in value)
     return count_text(value) if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 
@@ -205,7 +207,7 @@ def _details(details: Mapping[str, Any]) -> str:
 def _detail(key: str, value: Any) -> str:
     if key in {"files", "rows"}:
         return plural(value, key[:-1])
-    return f"{'' if key == 'table' else key.replace('_', ' ') + ' '}{_shown(value)}"
+    return f"{'' if key in {'table', 'changes'} else key.replace('_', ' ') + ' '}{_shown(value)}"
 
 
 def plan_and_warm(

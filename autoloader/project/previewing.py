@@ -176,15 +176,17 @@ def show(project: Project, name: str, *, files: int, rows: int, file: str | None
     recipe = resolve(eyes, loaded.spec, row, chosen, sampling=True)
     settings = project.specs().settings
     contract = recipe.contract(lineage_columns=settings.lineage_columns)
-    found = preview(_samples(chosen), contract, settings.storage, now=eyes.now, max_rows=rows)
     table = project.lake.table(loaded.spec.destination.table)
+    there = table.schema if table is not None else None
+    found = preview(_samples(chosen), contract, settings.storage, now=eyes.now, table=there, max_rows=rows)
+    schema = found.contract.schema
     return Shown(
         ingestion=name,
         found=found,
-        schema=schemas.to_data(contract.schema),
+        schema=schemas.to_data(schema),
         schema_diff=[
             {"change": str(change), "class": change.change_class.value}
-            for change in (schemas.compare(table.schema, contract.schema) if table is not None else ())
+            for change in (schemas.compare(there, schema) if there is not None else ())
         ],
         listed=looked.files.num_rows,
         root=canonical(loaded.spec.source.path, project.place.project_dir),

@@ -4,28 +4,27 @@ from __future__ import annotations
 
 import tempfile
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from autoloader import schema as schemas
 from autoloader.apply import Recipe
 from autoloader.errors import ReadError, SourceError
-from autoloader.inventory import WORK
 from autoloader.matching import format_of
+from autoloader.project.sampling import fetched, sample_of
 from autoloader.render import plural
 from autoloader.schema import Column, TableSchema
 from autoloader.spec import IngestionSpec, SchemaSpec
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import pyarrow as pa
 
     from autoloader.ledger import IngestionRow
     from autoloader.project.looking import Eyes
     from autoloader.reader import Inferred
-
-SAMPLE_FILES: Final = 5
-SAMPLE_TRIES: Final = 20
-SAMPLE_BYTES: Final = 64_000_000
 
 
 def resolve(
@@ -33,8 +32,9 @@ def resolve(
 ) -> Recipe:
     """The recipe of one ingestion.
 
-    Declared columns win; else the pinned schema holds, widened by what a sample of the new files shows where
-    the contract allows it; else the schema is inferred from that sample. Without a file nothing is resolved.
+    Declared columns win; beside them, or else alone, the pinned ones hold, widened by what a sample of the new
+    files shows where the contract allows it; else the schema is inferred from that sample. Without a file nothing
+    is resolved.
 
     Args:
         eyes: How to look.
@@ -51,22 +51,21 @@ def resolve(
     pinned = schemas.from_data(row.schema) if row is not None and row.schema is not None else None
     dialect = dict(row.dialect) if row is not None and row.dialect is not None else None
     known_format = spec.source.format or (dialect or {}).get("format")
-    sample = _sample(files, sampling)
-    if sample is None or (declared is not None and dialect is not None):
-        return Recipe(spec, known_format, declared or pinned, dialect)
-    if declared is None and pinned is not None and spec.table_schema.new_columns != "add":
-        return Recipe(spec, known_format, pinned, dialect)
+    standing, notes = _standing(spec, declared, pinned, row)
+    sample = sample_of(files, every=sampling)
+    if sample is None or (standing is not None and dialect is not None and spec.table_schema.new_columns != "add"):
+        return Recipe(spec, known_format, standing, dialect, notes)
     format_ = known_format or format_of(sample["key"][0].as_py())
     try:
         inferred, taken, skipped = _infer(eyes, spec, sample, format_)
     except (ReadError, SourceError) as error:
-        if declared is None and pinned is None:
+        if standing is None:
             raise
         note = f"no file of {spec.name}'s sample can be read: {error.what}"
-        return Recipe(spec, format_, declared or pinned, dialect, (note,))
-    schema = declared or _grown(spec, pinned, inferred.schema)
+        return Recipe(spec, format_, standing, dialect, (*notes, note))
+    schema = _grown(spec, standing, declared, inferred.schema)
     seen = f"schema of {spec.name} inferred from {taken} of {plural(files.num_rows if files else 0, 'file')}"
-    notes = (*skipped, *inferred.notes, *(() if declared or pinned else (seen,)))
+    notes = (*notes, *skipped, *inferred.notes, *(() if standing else (seen,)))
     return Recipe(spec, inferred.format, schema, dialect or inferred.dialect.to_data(), notes)
 
 
@@ -77,7 +76,7 @@ def _infer(
     from autoloader import reader
 
     with tempfile.TemporaryDirectory(prefix="autoloader-") as folder, ExitStack() as stack:
-        paths, failed = _fetch(eyes, sample, Path(folder), stack)
+        paths, failed = fetched(eyes, sample, Path(folder), stack)
         inferred = reader.infer(paths, format_, spec.source.options, partitions=spec.source.partitions)
         return inferred, len(paths), tuple(f"{spec.name}: {error.what}" for error in failed)
 
@@ -94,67 +93,48 @@ def declared_schema(spec: SchemaSpec) -> TableSchema | None:
     )
 
 
-def _grown(spec: IngestionSpec, pinned: TableSchema | None, inferred: TableSchema) -> TableSchema:
-    """The pinned schema with what the contract lets in of the inferred one."""
-    if pinned is None:
+def _standing(
+    spec: IngestionSpec, declared: TableSchema | None, pinned: TableSchema | None, row: IngestionRow | None
+) -> tuple[TableSchema | None, tuple[str, ...]]:
+    """The columns before any file is looked at, and notes: the declared ones, and what the contract made of them.
+
+    Under `new_columns: add` the pinned columns that are not declared stay beside them.
+    """
+    if declared is None or pinned is None or row is None:
+        return declared or pinned, ()
+    before = {str(c["name"]).casefold(): str(c["type"]) for c in (row.spec.get("schema") or {}).get("columns") or ()}
+    held = {c.name.casefold(): _held(c, pinned, before) for c in declared.columns}
+    read = {name.casefold() for c in declared.columns for name in (c.name, c.file_name)}
+    others = [c for c in pinned.columns if not {c.name.casefold(), c.file_name.casefold()} & read]
+    if spec.table_schema.new_columns != "add" or not others:
+        return TableSchema(tuple(held.values())), ()
+    ordered = {
+        c.name.casefold(): held.get(c.name.casefold(), c)
+        for c in pinned.columns
+        if c in others or c.name.casefold() in held
+    }
+    gone = [c.name for c in others if c.name.casefold() in before]
+    keeps = "new_columns: add keeps reading them; to leave them out, set it to rescue or ignore"
+    notes = (f"{spec.name}: {', '.join(gone)} not declared any more; {keeps}",) if gone else ()
+    return TableSchema(tuple({**ordered, **held}.values())), notes
+
+
+def _held(column: Column, pinned: TableSchema, before: Mapping[str, str]) -> Column:
+    """A declared column with the wider type that files have asked for since it was declared so."""
+    known = pinned.find(column.name)
+    if known is None or before.get(column.name.casefold()) != str(column.type):
+        return column
+    wider = schemas.evolve(TableSchema((column,)), [replace(known, name=column.file_name)]).columns[0].type
+    return replace(column, type=wider) if wider == known.type else column
+
+
+def _grown(
+    spec: IngestionSpec, standing: TableSchema | None, declared: TableSchema | None, inferred: TableSchema
+) -> TableSchema:
+    """The standing schema with what the contract lets in of the inferred one; declared types are not argued with."""
+    if standing is None:
         return inferred
     rules = spec.table_schema
-    return schemas.evolve(pinned, inferred.columns, new_columns=rules.new_columns, type_change=rules.type_change)
-
-
-def _sample(files: pa.Table | None, every: bool) -> pa.Table | None:
-    """First, last, largest and two files in between of those that are to be loaded; None where there is none.
-
-    Others follow, for the case that those cannot be fetched.
-    """
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    if files is None:
-        return None
-    work = files.filter(pc.is_in(files["disposition"], value_set=pa.array(sorted(WORK))))
-    work = files if every else work
-    work = work.filter(pc.greater(work["size_bytes"], 0))
-    total = work.num_rows
-    if total == 0:
-        return None
-    largest = int(pc.index(work["size_bytes"], pc.max(work["size_bytes"])).as_py())
-    picked = dict.fromkeys([0, total - 1, largest, total // 3, 2 * total // 3, *range(min(total, SAMPLE_TRIES))])
-    return work.take(list(picked)[:SAMPLE_TRIES])
-
-
-def _fetch(
-    eyes: Eyes, sample: pa.Table, workdir: Path, stack: ExitStack
-) -> tuple[list[tuple[Path, str]], list[SourceError]]:
-    """The first files of the sample that can be had, and why others cannot; their load will say it again."""
-    from autoloader import sources
-
-    found: list[tuple[Path, str]] = []
-    failed: list[SourceError] = []
-    wanted = min(SAMPLE_FILES, sample.num_rows)
-    for number, row in enumerate(sample.select(["file_path", "key", "size_bytes", "etag", "version_id"]).to_pylist()):
-        eyes.talk(f"Looking into {row['key']}")
-        at = sample["modified_at"][number]
-        own = workdir / str(number)
-        own.mkdir()
-        try:
-            path = stack.enter_context(
-                sources.pinned(
-                    row["file_path"],
-                    size_bytes=row["size_bytes"],
-                    modified_at_ns=at.value if at.is_valid else None,
-                    etag=row["etag"],
-                    version_id=row["version_id"],
-                    storage=eyes.settings.storage,
-                    workdir=own,
-                )
-            )
-        except SourceError as error:
-            failed.append(error)
-            continue
-        found.append((path, row["key"]))
-        if len(found) == wanted:
-            break
-    if failed and not found:
-        raise failed[0]
-    return found, failed
+    settled = {c.file_name.casefold() for c in declared.columns} if declared is not None else set()
+    found = [c for c in inferred.columns if c.file_name.casefold() not in settled]
+    return schemas.evolve(standing, found, new_columns=rules.new_columns, type_change=rules.type_change)

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from autoloader.reader.contract import Dialect, Lineage, ReadContract, SourceFile
 from autoloader.reader.duck import connect
+from autoloader.reader.growing import SchemaGrowsError, grown
 from autoloader.reader.infer import Inferred, infer
 from autoloader.reader.raw import fingerprint
 from autoloader.reader.reading import REJECTS, Done, FileDone, Reading, groups, open_reading
@@ -32,10 +33,12 @@ __all__ = [
     "Lineage",
     "ReadContract",
     "Reading",
+    "SchemaGrowsError",
     "SourceFile",
     "connect",
     "fingerprint",
     "groups",
+    "grown",
     "infer",
     "open_reading",
 ]

@@ -80,6 +80,8 @@ class ReadContract:
         max_bad_rows: Per file, over it the file is quarantined whole. Exactly at it passes.
         partitions: Type (as text) of each `key=value` folder that is a column.
         lineage_columns: Whether `_src_file_id` … `_rescued` are appended.
+        may_grow: Whether a file may ask for columns and types first (`SchemaGrowsError`), as `new_columns: add`
+            and `type_change: widen` promise; else it is read as the schema is.
     """
 
     schema: schemas.TableSchema
@@ -92,6 +94,7 @@ class ReadContract:
     max_bad_rows: BadRowLimit = _ONE_PERCENT
     partitions: Mapping[str, str] = field(default_factory=dict)
     lineage_columns: bool = True
+    may_grow: bool = False
 
     def to_data(self) -> dict[str, Any]:
         """The contract as JSON-able data."""
@@ -106,6 +109,7 @@ class ReadContract:
             "max_bad_rows": str(self.max_bad_rows),
             "partitions": dict(self.partitions),
             "lineage_columns": self.lineage_columns,
+            "may_grow": self.may_grow,
         }
 
     @classmethod

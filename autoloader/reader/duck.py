@@ -110,19 +110,31 @@ def duck_type(kind: Type) -> str:
             assert_never(kind)
 
 
-def from_duck(kind: Any) -> Type:
-    """The type that holds every value of a `DuckDBPyType`; `string` for what the vocabulary has not."""
+def is_null(kind: Any) -> bool:
+    """Whether a `DuckDBPyType` is that of a column which has nothing but nulls by its very type."""
+    return kind.id in ("null", "sqlnull", '"null"')
+
+
+def from_duck(kind: Any, of_nulls: Type | None = None) -> Type:
+    """The type that holds every value of a `DuckDBPyType`; `string` for what the vocabulary has not.
+
+    Args:
+        kind: The type.
+        of_nulls: What stands for a type that has nothing but nulls; None: `string`.
+    """
     word = kind.id
+    if of_nulls is not None and is_null(kind):
+        return of_nulls
     if word == "decimal":
         sizes = dict(kind.children)
         return Decimal(sizes["precision"], sizes["scale"])
     if word in ("list", "array"):
-        return ListOf(from_duck(kind.children[0][1]))
+        return ListOf(from_duck(kind.children[0][1], of_nulls))
     if word == "map":
         parts = dict(kind.children)
-        return MapOf(from_duck(parts["key"]), from_duck(parts["value"]))
+        return MapOf(from_duck(parts["key"], of_nulls), from_duck(parts["value"], of_nulls))
     if word == "struct":
-        return Struct(tuple(Column(n, from_duck(t)) for n, t in kind.children))
+        return Struct(tuple(Column(n, from_duck(t, of_nulls)) for n, t in kind.children))
     if word in _TO_DECIMAL:
         return _TO_DECIMAL[word]
     return Primitive(_TO_PRIMITIVE.get(word, "string"))

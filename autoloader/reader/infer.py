@@ -10,16 +10,16 @@ import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, get_args
+from typing import TYPE_CHECKING, get_args
 
 from autoloader.errors import ReadError
 from autoloader.reader.columnar import avro_as_parquet, open_parquet, orc_as_parquet, parquet_schema
 from autoloader.reader.contract import Dialect, Format
 from autoloader.reader.csvfile import Header, body, open_csv, read_header
-from autoloader.reader.duck import connect
+from autoloader.reader.duck import connect, from_duck
 from autoloader.reader.jsonfile import sample_lines
 from autoloader.reader.plain import as_utf8, decompressed, first_bytes, format_of_bytes
-from autoloader.reader.shapes import UNKNOWN, join, known, of_json, of_texts
+from autoloader.reader.shapes import SAMPLE_ROWS, UNKNOWN, join, known, of_json, of_texts
 from autoloader.reader.sniff import sniff
 from autoloader.schema import Column, Primitive, TableSchema, Type, parse_type
 from autoloader.spec.columns import is_reserved
@@ -27,8 +27,6 @@ from autoloader.spec.source import CsvOptions
 
 if TYPE_CHECKING:
     import duckdb
-
-SAMPLE_ROWS: Final = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +136,7 @@ class _Look:
                     path = avro_as_parquet(path, folder)
                 case "orc":
                     path = orc_as_parquet(path, folder)
-            return [Column(c.name, _typed(c.type, c.duck)) for c in open_parquet(self.con, [checked(path)]).columns]
+            return [Column(c.name, from_duck(c.duck, UNKNOWN)) for c in open_parquet(self.con, [checked(path)]).columns]
         except duckdb.Error as error:
             raise ReadError("The file cannot be read.", why=str(error).partition("\n\n")[0][:600]) from error
 
@@ -191,10 +189,6 @@ def dialect_of(options: CsvOptions) -> Dialect:
         comment=options.comment or "",
         skip_rows=options.skip_rows,
     )
-
-
-def _typed(kind: Type, duck: Any) -> Type:
-    return UNKNOWN if duck.id in ("null", "sqlnull", '"null"') else kind
 
 
 def _join_into(shapes: dict[str, Column], found: Iterable[Column]) -> None:

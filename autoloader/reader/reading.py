@@ -17,6 +17,7 @@ from autoloader.reader.cells import text_cell
 from autoloader.reader.contract import ReadContract, SourceFile
 from autoloader.reader.csvfile import is_plainly_quoted
 from autoloader.reader.duck import first_row, literal
+from autoloader.reader.growing import SchemaGrowsError, check_columns
 from autoloader.reader.jsonlines import JsonRecords
 from autoloader.reader.opening import Prepared, attempt, open_many, prepare
 from autoloader.reader.plain import compression
@@ -163,6 +164,7 @@ class Reading:
                 import duckdb
 
                 made = layout(raw, self._contract)
+                check_columns(self._con, made)
                 select = self._strict(made, state.file)
                 try:
                     result = function(select)
@@ -238,6 +240,9 @@ class Reading:
             raw = open_many(self._con, prepared, self._contract, self._workdir)
             again = self._contract.format in ("csv", "text")
             made = self._stage.add_many(raw, bunch) if again else self._stage.add(raw, bunch)
+        except SchemaGrowsError as error:
+            self._refuse(bunch, error)
+            return ()
         except (duckdb.Error, ReadError):
             return bunch
         for index in bunch:
@@ -257,6 +262,9 @@ class Reading:
             for raw, indexes in records.alike(self._contract.schema):
                 try:
                     made = self._stage.add(raw, indexes)
+                except SchemaGrowsError as error:
+                    self._refuse(indexes, error)
+                    continue
                 except (duckdb.Error, ReadError):
                     records.left.extend(indexes)
                     continue
@@ -265,6 +273,10 @@ class Reading:
         finally:
             records.drop()
         return sorted(records.left)
+
+    def _refuse(self, indexes: Sequence[int], error: ReadError) -> None:
+        for index in indexes:
+            self._states[index].error = error
 
     def _alone(self, index: int) -> None:
         state = self._states[index]

@@ -38,6 +38,7 @@ class Target:
         raw: SQL of what stood in the file, as text.
         source: The raw column, None: the file has none.
         rescue_always: A bad value is kept in `_rescued`, whatever `on_bad_row` says.
+        of_folder: Its value is that of a folder of the path.
     """
 
     column: Column
@@ -45,6 +46,7 @@ class Target:
     raw: str
     source: RawColumn | None
     rescue_always: bool = False
+    of_folder: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,7 @@ def _target(column: Column, source: RawColumn | None, part: int | None, contract
         return _partition_target(column, source, part)
     if source is None:
         return Target(column, Cell(null_of(column.type), "false", ""), "NULL", None)
-    cell = _cell(source, column.type, strict=contract.new_columns == "fail")
+    cell = source_cell(source, column.type, strict=contract.new_columns == "fail")
     changed = cell.bad != "false" and source.kind != "text" and not fits(source.type, column.type)
     if changed and contract.type_change == "fail":
         raise ReadError(
@@ -113,7 +115,8 @@ def _target(column: Column, source: RawColumn | None, part: int | None, contract
     return Target(column, cell, raw_text(source), source, changed and contract.type_change == "rescue")
 
 
-def _cell(source: RawColumn, kind: Type, *, strict: bool = False) -> Cell:
+def source_cell(source: RawColumn, kind: Type, *, strict: bool = False) -> Cell:
+    """A raw column's value as one of a table's type; `strict` as for a contract that lets in nothing unknown."""
     if source.kind == "json":
         return json_column(source, kind)
     if source.kind == "typed" and not _is_text(source):
@@ -159,12 +162,12 @@ def _partition_target(column: Column, source: RawColumn | None, part: int) -> Ta
         raise ReadError(f"A folder cannot give the column {column.name} of type {column.type}.")
     folder = text_cell(text, column.type)
     if source is None:
-        return Target(column, Cell(folder.value, folder.bad, folder.error), text, None, True)
-    inside = _cell(source, column.type)
+        return Target(column, Cell(folder.value, folder.bad, folder.error), text, None, True, True)
+    inside = source_cell(source, column.type)
     differs = f"({inside.value} IS NOT NULL AND {inside.value} IS DISTINCT FROM {folder.value})"
     bad = f"({differs} OR {inside.bad})"
     cell = Cell(folder.value, bad, "differs from the value of the folder")
-    return Target(column, cell, raw_text(source), source)
+    return Target(column, cell, raw_text(source), source, of_folder=True)
 
 
 def fits(found: Type, target: Type) -> bool:
@@ -280,10 +283,11 @@ def strict_select(made: Layout, facts: str) -> str:
         where = f" WHERE CASE WHEN {' AND '.join(guards)} THEN true ELSE error({literal(STRICT_FAILURE)}) END"
     rescued = _rescued_inline(made)
     listed = ", ".join([*values, "r.__file AS __file", "r.__row AS __row", f"{rescued} AS __rescued"])
-    return f"SELECT {listed} FROM ({made.raw.relation}) AS r{_join(made, facts)}{where}"
+    return f"SELECT {listed} FROM ({made.raw.relation}) AS r{facts_join(made, facts)}{where}"
 
 
-def _join(made: Layout, facts: str) -> str:
+def facts_join(made: Layout, facts: str) -> str:
+    """What joins the files' facts to the raw relation `r`, as `f`; empty where no column comes of a folder."""
     if not made.contract.partitions:
         return ""
     return f" JOIN ({facts}) AS f ON f.__file = r.__file"
@@ -342,7 +346,7 @@ def tolerant_select(made: Layout, facts: str) -> str:
         parts.append(f"CASE WHEN b{index} THEN {key} || CAST(to_json(t{index}) AS VARCHAR) END")
     return (
         f"SELECT {values}__file, __row, {_object(parts)} AS __rescued, ({any_bad}) AS __bad, {rejects} AS __rejects"
-        f" FROM (SELECT {', '.join(inner)} FROM ({made.raw.relation}) AS r{_join(made, facts)})"
+        f" FROM (SELECT {', '.join(inner)} FROM ({made.raw.relation}) AS r{facts_join(made, facts)})"
     )
 
 

@@ -22,6 +22,9 @@ from autoloader.schema import (
 if TYPE_CHECKING:
     import duckdb
 
+SAMPLE_ROWS: Final = 20_000
+"""First rows of a text file that its types are inferred from."""
+
 UNKNOWN: Final = Primitive("unknown")
 """Only nulls were seen. Never leaves this package: `known` makes it a string."""
 
@@ -201,5 +204,21 @@ def known(kind: Type) -> Type:
             return ListOf(known(element))
         case Primitive("unknown"):
             return _STRING
+        case _:
+            return kind
+
+
+def seen_only(kind: Type) -> Type | None:
+    """The type without the fields of which only nulls were seen; None where nothing else is left."""
+    match kind:
+        case Struct(fields):
+            kept = [(f, seen_only(f.type)) for f in fields]
+            found = tuple(Column(f.name, inner) for f, inner in kept if inner is not None)
+            return Struct(found) if found else None
+        case ListOf(element):
+            inner = seen_only(element)
+            return None if inner is None else ListOf(inner)
+        case Primitive("unknown"):
+            return None
         case _:
             return kind

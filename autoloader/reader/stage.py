@@ -12,6 +12,7 @@ import pyarrow as pa
 from autoloader.errors import ReadError
 from autoloader.reader.contract import ReadContract, SourceFile
 from autoloader.reader.duck import first_row
+from autoloader.reader.growing import check_columns, check_values
 from autoloader.reader.raw import Raw
 from autoloader.reader.rows import (
     STRICT_FAILURE,
@@ -96,10 +97,14 @@ class Stage:
             raw: `__file` counts from 0 in the order of `indexes`.
             indexes: Positions of its files among those of the stage.
             tolerant: Do not try the strict SELECT first.
+
+        Raises:
+            SchemaGrowsError: The files ask for columns or types first.
         """
         import duckdb
 
         made = layout(raw, self._contract)
+        check_columns(self._con, made)
         facts = self.facts_of(indexes)
         if not tolerant:
             try:
@@ -108,6 +113,7 @@ class Stage:
             except duckdb.Error as error:
                 if not is_value_error(error):
                     raise
+        check_values(self._con, made, facts)
         self._insert(tolerant_select(made, facts), indexes)
         return made
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from autoloader.reader.cells import Cell, null_of, text_cell
-from autoloader.reader.duck import duck_type, name
+from autoloader.reader.duck import duck_type, is_null, name
 from autoloader.reader.typedjson import json_of
 from autoloader.schema import Column, Decimal, ListOf, MapOf, Primitive, Struct, Type
 
@@ -42,7 +42,7 @@ def typed_cell(value: str, source: Any, target: Type, depth: int = 0) -> Cell:
     """`value`, of the `DuckDBPyType` source, cast to the target."""
     if source.id == "marked":
         return typed_cell(f"ltrim({value}, {_text(source.children[0][0])})", Kind("varchar"), target, depth)
-    if source.id in ("null", "sqlnull", '"null"'):
+    if is_null(source):
         return Cell(null_of(target), "false", "")
     match target:
         case Struct(fields):

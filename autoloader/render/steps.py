@@ -31,6 +31,7 @@ _WORDS: Final = {
     "spec_recorded": "record the spec",
     "table_adopted": "adopt table",
     "table_created": "create table",
+    "table_grown": "grow table with what files had",
     "table_dropped": "destroy table",
     "table_emptied": "empty table",
     "table_renamed": "rename table",
