@@ -80,6 +80,7 @@ def schema() -> None:
 @click.option("--summary", "length", flag_value="summary", help="One line per change.")
 @click.option("--max-usd", type=click.FloatRange(min=0), metavar="N", help="Refuse a plan that may cost more.")
 @click.option("--offline", is_flag=True, help="Do not look at storage or tables.")
+@click.option("--write-schema", is_flag=True, help="Write the columns that were inferred into the spec files.")
 def plan(  # one parameter per option of the contract
     folder: str,
     env: str | None,
@@ -97,9 +98,13 @@ def plan(  # one parameter per option of the contract
     length: str | None,
     max_usd: float | None,
     offline: bool,
+    write_schema: bool,
 ) -> int:
-    """Show what apply would do, why, with what work and at what cost. Writes nothing."""
-    from autoloader.cli.console import talking
+    """Show what apply would do, why, with what work and at what cost.
+
+    Writes nothing, but for the spec files under --write-schema.
+    """
+    from autoloader.cli.console import say, talking
     from autoloader.project import Wishes
 
     wishes = Wishes.of(
@@ -119,6 +124,9 @@ def plan(  # one parameter per option of the contract
         planned.save(Path(out))
     if json_into is not None:
         planned.save_json(Path(json_into))
+    if write_schema:
+        for line in project.write_schemas(planned) or ["Every spec declares its columns already."]:
+            say(line)
     _show(planned, output, length or "default")
     return _exit_code(planned, detailed_exitcode)
 

@@ -140,6 +140,16 @@ class Project:
 
         return make_plan(self.eyes(talk), self.specs(), wishes or Wishes.of(**wanted))
 
+    def write_schemas(self, planned: Planned) -> list[str]:
+        """Declare in the spec files what a plan has inferred; one sentence per spec that was changed.
+
+        Raises:
+            SettingsError: A spec is written in a way that lines cannot be added to.
+        """
+        from autoloader.project.declaring import write_schemas
+
+        return write_schemas(self.specs(), planned)
+
     def plan_for_apply(self, wishes: Wishes, *, talk: Talk, engine: str | None) -> tuple[Planned, Engines]:
         """Settle what a dead apply left, then plan; Spark starts as soon as the plan has work for it."""
         from autoloader.project.applied import plan_and_warm

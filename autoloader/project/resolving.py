@@ -6,7 +6,7 @@ import tempfile
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from autoloader import schema as schemas
 from autoloader.apply import Recipe
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from autoloader.ledger import IngestionRow
     from autoloader.project.looking import Eyes
     from autoloader.reader import Inferred
+
+SHOWN_COLUMNS: Final = 30
+"""Of an inferred schema, in the note that people read."""
 
 
 def resolve(
@@ -65,8 +68,19 @@ def resolve(
         return Recipe(spec, format_, standing, dialect, (*notes, note))
     schema = _grown(spec, standing, declared, inferred.schema)
     seen = f"schema of {spec.name} inferred from {taken} of {plural(files.num_rows if files else 0, 'file')}"
-    notes = (*notes, *skipped, *inferred.notes, *(() if standing else (seen,)))
+    notes = (*notes, *skipped, *inferred.notes, *(() if standing else (f"{seen}: {_columns(schema)}",)))
     return Recipe(spec, inferred.format, schema, dialect or inferred.dialect.to_data(), notes)
+
+
+def _columns(schema: TableSchema) -> str:
+    """The columns with their types, the first of many."""
+    shown = str(TableSchema(schema.columns[:SHOWN_COLUMNS]))
+    more = len(schema.columns) - SHOWN_COLUMNS
+    return (
+        f"{shown}, and {more} more: see --format json, or write them into the spec with --write-schema"
+        if more > 0
+        else shown
+    )
 
 
 def _infer(
