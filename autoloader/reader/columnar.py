@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -98,19 +99,22 @@ def avro_as_parquet(path: Path, workdir: Path) -> Path:
     Raises:
         ReadError: The file is no Avro or ends early.
     """
-    import fastavro
     import pyarrow as pa
 
-    from autoloader.reader.avro import arrow_schema
+    from autoloader.reader.avro import record_form
+    from autoloader.reader.avrofile import AvroFile
 
     workdir.mkdir(exist_ok=True)
     target = workdir / f"{path.name}.parquet"
     try:
         with path.open("rb") as file:
-            reader = fastavro.reader(file)
-            schema = arrow_schema(reader.writer_schema)
-            _write(target, schema, _batches(reader, schema))
-    except (ValueError, EOFError, StopIteration, TypeError, KeyError, IndexError, pa.ArrowException) as error:
+            opened = AvroFile(file)
+            form = record_form(opened.schema)
+            records = map(form.convert, opened.records()) if form.convert else opened.records()
+            _write(target, pa.schema(list(form.type)), _batches(records, pa.schema(list(form.type))))
+    except ReadError:
+        raise
+    except Exception as error:  # damaged bytes make every kind of trouble in a decoder
         raise _unreadable("Avro", error) from error
     return target
 
@@ -118,13 +122,7 @@ def avro_as_parquet(path: Path, workdir: Path) -> Path:
 def _batches(records: Any, schema: Any) -> Any:
     import pyarrow as pa
 
-    waiting: list[Any] = []
-    for record in records:
-        waiting.append(record)
-        if len(waiting) == _BATCH:
-            yield pa.RecordBatch.from_pylist(waiting, schema)
-            waiting.clear()
-    if waiting:
+    while waiting := list(itertools.islice(records, _BATCH)):
         yield pa.RecordBatch.from_pylist(waiting, schema)
 
 

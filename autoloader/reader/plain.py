@@ -24,14 +24,15 @@ _MAGIC: Final = (
     (b"BZh", "bz2"),
     (b"\xfd7zXZ\x00", "xz"),
     (b"\xff\x06\x00\x00sNaPpY", "snappy"),
+    (b"\x04\x22\x4d\x18", "lz4"),
 )
-_ENDINGS: Final = frozenset((".gz", ".zst", ".bz2", ".xz", ".snappy"))
+_ENDINGS: Final = frozenset((".gz", ".zst", ".bz2", ".xz", ".snappy", ".lz4"))
 _FORMATS: Final = ((b"PAR1", "parquet"), (b"Obj\x01", "avro"), (b"ORC", "orc"))
 _BOMS: Final = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 
 
 def compression(path: Path) -> str | None:
-    """`gzip`, `zstd`, `bz2`, `xz` or `snappy` by the first bytes; None: none of them."""
+    """`gzip`, `zstd`, `bz2`, `xz`, `snappy` or `lz4` by the first bytes; None: none of them."""
     head = first_bytes(path, 10)
     return next((word for magic, word in _MAGIC if head.startswith(magic)), None)
 
@@ -139,22 +140,27 @@ class _Snappy:
 
 
 def _snappy_chunk(kind: int, body: bytes) -> bytes:
-    import pyarrow as pa
-
     if kind == 0x01:
         return body[4:]
     if kind == 0x00:
-        size, shift, at = 0, 0, 4
-        while True:
-            byte = body[at]
-            size |= (byte & 0x7F) << shift
-            shift, at = shift + 7, at + 1
-            if byte < 0x80:
-                break
-        return bytes(pa.decompress(body[4:], decompressed_size=size, codec="snappy", asbytes=True))
+        return unsnappy(body[4:])
     if kind < 0x80:
         raise ValueError(f"unknown chunk type {kind:#x}")
     return b""
+
+
+def unsnappy(data: bytes) -> bytes:
+    """One block of snappy, which begins with its size."""
+    import pyarrow as pa
+
+    size, shift, at = 0, 0, 0
+    while True:
+        byte = data[at]
+        size |= (byte & 0x7F) << shift
+        shift, at = shift + 7, at + 1
+        if byte < 0x80:
+            break
+    return bytes(pa.decompress(data, decompressed_size=size, codec="snappy", asbytes=True))
 
 
 def as_utf8(path: Path, encoding: str, workdir: Path) -> Path:
