@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.clock import Clock
+from tests.databases import new_database
 from tests.playing import LocalStore, Player, S3Store, Store
 
 if TYPE_CHECKING:
@@ -140,15 +141,7 @@ def postgres_url() -> Iterator[str]:
 @pytest.fixture
 def fresh_postgres_url(postgres_url: str) -> str:
     """The SQLAlchemy URL of a new, empty database on that server."""
-    import psycopg
-    from sqlalchemy.engine import make_url
-
-    url = make_url(postgres_url)
-    name = f"test_{uuid.uuid4().hex[:12]}"
-    admin = url.set(drivername="postgresql").render_as_string(hide_password=False)
-    with psycopg.connect(admin, autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}"')
-    return url.set(database=name).render_as_string(hide_password=False)
+    return new_database(postgres_url)
 
 
 @pytest.fixture

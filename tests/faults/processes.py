@@ -1,0 +1,131 @@
+"""Real processes for the harness: one Sail server, and commands forked from a process that is warm."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+from tests.faults.mortal import Death
+from tests.playing import ROOT
+
+LONGEST_S = 300
+
+
+@contextmanager
+def sail() -> Iterator[str]:
+    """A Sail server of its own; its address."""
+    environ = {**os.environ, "RUST_LOG": "off", "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.faults.server"],
+        cwd=ROOT,
+        env=environ,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        yield f"sc://127.0.0.1:{int(process.stdout.readline())}"
+    finally:
+        process.stdin.close()
+        process.stdout.close()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A process that is gone: its exit code, negative where a signal ended it, and all that it said."""
+
+    code: int
+    said: str
+
+
+@dataclass(frozen=True)
+class Started:
+    """A process that runs."""
+
+    process: BaseProcess
+    output: Path
+
+    def end(self) -> Ended:
+        """Wait for its end."""
+        self.process.join(LONGEST_S)
+        assert self.process.exitcode is not None, f"still running: {self.output.read_text(errors='replace')}"
+        return Ended(self.process.exitcode, self.output.read_text(errors="replace"))
+
+
+class Nursery:
+    """Forks processes from one that has imported everything and started nothing."""
+
+    def __init__(self) -> None:
+        self._context = multiprocessing.get_context("forkserver")
+        self._context.set_forkserver_preload(["tests.faults.warm"])
+        self._number = 0
+
+    def start(
+        self,
+        folder: Path,
+        call: Callable[..., Any],
+        *arguments: Any,
+        environ: Mapping[str, str] | None = None,
+        death: Death | None = None,
+    ) -> Started:
+        """A call in a process of its own, in that folder; what it returns is the exit code, None is 0."""
+        self._number += 1
+        output = folder / f"said-{self._number}.txt"
+        process = self._context.Process(target=_run, args=(folder, output, dict(environ or {}), death, call, arguments))
+        process.start()
+        return Started(process, output)
+
+    def run(self, folder: Path, call: Callable[..., Any], *arguments: Any, **others: Any) -> Ended:
+        """The same, to its end."""
+        return self.start(folder, call, *arguments, **others).end()
+
+
+def command(*words: str) -> int:
+    """A command of the command line; its exit code."""
+    from autoloader.cli import run
+
+    return run(list(words))
+
+
+def _run(
+    folder: Path,
+    output: Path,
+    environ: Mapping[str, str],
+    death: Death | None,
+    call: Callable[..., Any],
+    arguments: tuple[Any, ...],
+) -> None:
+    os.chdir(folder)
+    os.environ.update(environ)
+    place = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(place, 1)
+    os.dup2(place, 2)
+    code = 70
+    try:
+        if death is not None:
+            death.arm()
+        code = call(*arguments) or 0
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
