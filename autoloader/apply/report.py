@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -110,6 +111,10 @@ class Stop:
         self.asked = True
 
 
+def _plain(value: Any) -> Any:
+    return float(value) if isinstance(value, Decimal) else str(value)
+
+
 class Events:
     """One JSON object per event, appended to a file as it happens (NDJSON)."""
 
@@ -130,7 +135,7 @@ class Events:
         if self._stream is None:
             return
         line = {"at": self._clock().isoformat(), "event": event, **details}
-        self._stream.write(json.dumps(line, default=str, ensure_ascii=False) + "\n")
+        self._stream.write(json.dumps(line, default=_plain, ensure_ascii=False) + "\n")
         self._stream.flush()
 
     def close(self) -> None:

@@ -52,6 +52,11 @@ def apply(  # one parameter per option of the contract
     from autoloader.project import Wishes
 
     saved = _is_saved_plan(Path(target))
+    if not saved and not Path(target).exists():
+        raise SettingsError(
+            f"There is no plan and no folder of specs {target!r}.",
+            fix="Save a plan first:\n  autoloader plan --out FILE",
+        )
     if not saved and not approved and resume is None and not sys.stdin.isatty():
         raise SettingsError(
             "There is no terminal to ask on.",

@@ -64,8 +64,9 @@ def state_rm(name: str, approved: bool, folder: str, env: str | None, variables:
 @state.command("mv")
 @click.argument("old")
 @click.argument("new")
+@click.option("--auto-approve", "-y", "_approved", is_flag=True, help="For scripts; it asks nothing anyhow.")
 @project_options
-def state_mv(old: str, new: str, folder: str, env: str | None, variables: tuple[str, ...]) -> None:
+def state_mv(old: str, new: str, _approved: bool, folder: str, env: str | None, variables: tuple[str, ...]) -> None:
     """Give an ingestion another name; its history follows."""
     click.echo(open_project(folder, env, variables).state_mv(old, new))
 

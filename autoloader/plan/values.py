@@ -175,7 +175,7 @@ class Verdict:
     """One guardrail held against the plan.
 
     Attributes:
-        id: `max_usd`, `max_bytes`, `max_files`, `max_duration`, `max_replaced_percent`, or `--max-usd`.
+        id: `max_usd`, `max_bytes`, `max_files`, `max_duration` or `max_replaced_percent`.
         level: "warn" or "deny".
         limit: Dollars, bytes, files, seconds or percent.
         value: The plan's own, in the same unit; None = not known.
@@ -201,7 +201,7 @@ class Verdict:
 
 def _amount_text(guardrail: str, amount: Decimal) -> str:
     match guardrail:
-        case "max_usd" | "--max-usd":
+        case "max_usd":
             return money(amount) if amount == 0 or amount >= Decimal("0.01") else f"${amount:f}"
         case "max_duration":
             return duration(float(amount))

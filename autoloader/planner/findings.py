@@ -64,6 +64,9 @@ def notes_of(case: Case) -> tuple[str, ...]:
     if gone and case.spec.source.on_delete == "keep":
         notes.append(f"{name}: {files_text(gone)} gone from storage; rows are kept (on_delete: keep)")
     waiting = case.count(Disposition.DEFERRED)
+    again = case.asked.reingest.get(name, ())
+    if again and not waiting and not case.count(Disposition.REINGEST):
+        notes.append(f"{name}: --reingest {', '.join(again)} selects no file that was loaded")
     if waiting:
         notes.append(f"{name}: {files_text(waiting)} must wait for a later run: {_why_waiting(case.files)}")
     given_up = case.count(Disposition.QUARANTINED)

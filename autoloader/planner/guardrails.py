@@ -34,7 +34,7 @@ def verdicts(
     ]
     found = [v for name, threshold, value in held if threshold is not None for v in _levels(name, threshold, value)]
     if max_usd is not None:
-        found.append(_verdict("--max-usd", "deny", max_usd, usd))
+        found.append(_verdict("max_usd", "deny", max_usd, usd))
     return tuple(found)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from autoloader.errors import AutoloaderError
+from autoloader.matching import compile_glob, default_include, is_hidden, matches
 from autoloader.project.answer import Answer, moment, rows_of, sentence
 from autoloader.render import plural
 from autoloader.schedule import next_due
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from autoloader.planner import State
     from autoloader.project.looking import Eyes
     from autoloader.project.project import Project
+    from autoloader.spec import IngestionSpec
     from autoloader.specfiles import LoadedSpec
 
 
@@ -32,16 +34,19 @@ def why(project: Project, uri: str, talk: Callable[[str], None]) -> Answer:
     eyes = project.eyes(talk)
     state = state_of(project.ledger)
     remembered = {row["ingestion"]: row for row in rows_of(project.ledger.find_path(path))}
+    exists = _exists(project, path)
     found = []
     for loaded in project.specs().ingestions:
         root = canonical(loaded.spec.source.path, project.place.project_dir)
         if path.startswith(root) or loaded.spec.name in remembered:
-            found.append(_explained(project, eyes, state, loaded, path, remembered.get(loaded.spec.name)))
+            rule = _rule(loaded.spec, path.removeprefix(root)) if path.startswith(root) else None
+            one = _explained(project, eyes, state, loaded, path, remembered.get(loaded.spec.name))
+            found.append({**one, "rule": rule, "reason": one["reason"] or _not_listed(rule, exists)})
     lines = [line for each in found for line in _lines(each)]
     if not found:
         roots = ", ".join(loaded.spec.source.path for loaded in project.specs().ingestions)
         lines = [f"No ingestion looks there. Sources: {roots or 'none'}."]
-    data = {"file_path": path, "exists": _exists(project, path), "ingestions": found}
+    data = {"file_path": path, "exists": exists, "ingestions": found}
     return Answer(data, closing=lines, title=path)
 
 
@@ -50,6 +55,32 @@ def _exists(project: Project, path: str) -> bool | None:
         return head(path, project.specs().settings.storage) is not None
     except AutoloaderError:
         return None
+
+
+def _rule(spec: IngestionSpec, key: str) -> str:
+    """What of the spec decides whether a key is taken, in the order in which a plan looks."""
+    if is_hidden(key, [compile_glob(pattern) for pattern in spec.source.include or ()]):
+        return "hidden"
+    patterns = spec.source.include or default_include(spec.source.format)
+    taken = next((pattern for pattern in patterns if matches([compile_glob(pattern)], key)), None)
+    if taken is None:
+        return "no include"
+    left_out = next((pattern for pattern in spec.source.exclude if matches([compile_glob(pattern)], key)), None)
+    if left_out is not None:
+        return f"exclude {left_out}"
+    return f"include {taken}" if spec.source.include else "include, by its ending"
+
+
+def _not_listed(rule: str | None, exists: bool | None) -> str:
+    if rule is not None and not rule.startswith("include"):
+        return "no pattern takes it"
+    match exists:
+        case None:
+            return "it was not seen, and storage does not say whether it is there"
+        case False:
+            return "it is not in storage"
+        case True:
+            return "it was not there when storage was listed"
 
 
 def _explained(
@@ -71,7 +102,7 @@ def _explained(
         "table": spec.destination.table,
         "status": spec.status,
         "disposition": mine[0]["disposition"] if mine else None,
-        "reason": mine[0]["reason"] if mine else "it is not in storage, or no pattern can match it",
+        "reason": mine[0]["reason"] if mine else None,
         "lane": mine[0]["lane"] if mine else None,
         "slice": mine[0]["slice"] if mine else None,
         "state": row["state"] if row else None,
@@ -98,6 +129,7 @@ def _lines(each: dict[str, Any]) -> list[str]:
     lane = f", lane {each['lane']}" if each["lane"] else ""
     taken = each["disposition"] or "not taken"
     lines = [f"{each['ingestion']} -> {each['table']}: {taken}{lane}: {sentence(each['reason'])}"]
+    lines += [f"  rule: {each['rule']}"] if each["rule"] else []
     lines += [f"  {problem}" for problem in each["problems"]]
     for version in each["history"]:
         rows = f", {plural(version['rows'], 'row')}" if version["rows"] is not None else ""

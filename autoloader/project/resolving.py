@@ -12,7 +12,7 @@ from autoloader import schema as schemas
 from autoloader.apply import Recipe
 from autoloader.errors import ReadError, SourceError
 from autoloader.matching import format_of
-from autoloader.project.sampling import fetched, sample_of
+from autoloader.project.sampling import candidates, fetched, sample_of
 from autoloader.render import plural
 from autoloader.schema import Column, TableSchema
 from autoloader.spec import IngestionSpec, SchemaSpec
@@ -67,7 +67,7 @@ def resolve(
         note = f"no file of {spec.name}'s sample can be read: {error.what}"
         return Recipe(spec, format_, standing, dialect, (*notes, note))
     schema = _grown(spec, standing, declared, inferred.schema)
-    seen = f"schema of {spec.name} inferred from {taken} of {plural(files.num_rows if files else 0, 'file')}"
+    seen = f"schema of {spec.name} inferred from {taken} of {plural(candidates(files), 'file')}"
     notes = (*notes, *skipped, *inferred.notes, *(() if standing else (f"{seen}: {_columns(schema)}",)))
     return Recipe(spec, inferred.format, schema, dialect or inferred.dialect.to_data(), notes)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from autoloader.errors import SourceError
-from autoloader.inventory import WORK
+from autoloader.inventory import WORK, Disposition
 
 if TYPE_CHECKING:
     import numpy as np
@@ -45,6 +45,17 @@ def sample_of(files: pa.Table | None, *, every: bool = False) -> pa.Table | None
     if work.num_rows == 0:
         return None
     return work.take(_picked(work["size_bytes"].to_numpy()))
+
+
+def candidates(files: pa.Table | None) -> int:
+    """How many files a sample stands for: all but those that the spec leaves out or that are hidden."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if files is None:
+        return 0
+    left_out = pa.array([Disposition.HIDDEN.value, Disposition.EXCLUDED.value])
+    return int(pc.sum(pc.invert(pc.is_in(files["disposition"], value_set=left_out))).as_py() or 0)
 
 
 def _picked(sizes: np.ndarray) -> list[int]:

@@ -64,9 +64,20 @@ def plan_text(
     if plan.errored:
         lines.append(paint("The plan has errors and cannot be applied.", "31", color))
     if not plan.changes:
-        lines.append(f"No changes. {plural(plan.totals.files_skipped, 'file')} looked at, nothing to load.")
+        lines.append(_unchanged(plan))
         return "\n".join(lines)
     return "\n".join([*lines, counts_line(plan), work_line(plan)])
+
+
+def _unchanged(plan: Plan) -> str:
+    match plan.mode:
+        case "offline":
+            return "No changes of specs. Storage was not looked at."
+        case "refresh-only":
+            looked_at = plural(plan.totals.files_skipped, "file")
+            return f"{looked_at} looked at; what is to be loaded is not planned (--refresh-only)."
+        case _:
+            return f"No changes. {plural(plan.totals.files_skipped, 'file')} looked at, nothing to load."
 
 
 def _note(text: str, width: int) -> list[str]:

@@ -229,7 +229,7 @@ def test_a_plan_over_its_guardrail_is_exit_3_for_plan_and_apply(things: Player) 
     for words in (("plan",), ("apply", "-y")):
         is_one_message(things.run(*words), code=3, names="max_files")
     things.spec("{}", "autoloader.yml")
-    is_one_message(things.run("plan", "--max-usd", "0.0000000001"), code=3, names="max-usd")
+    is_one_message(things.run("plan", "--max-usd", "0.0000000001"), code=3, names="max_usd")
     assert {k: v for k, v in things.files().items() if "autoloader.yml" not in k} == {
         k: v for k, v in before.items() if "autoloader.yml" not in k
     }

@@ -267,6 +267,60 @@ def test_why_of_a_file_that_no_ingestion_takes_says_so(small: Player) -> None:
     assert "No ingestion looks there" in said.out
 
 
+@pytest.mark.parametrize(
+    ("key", "rule", "reason"),
+    [
+        ("a.csv", "include **/*.csv", "never seen"),
+        ("x/b.csv", "exclude x/**", "an exclude pattern matches it"),
+        ("_c.csv", "hidden", "a part of its name begins with _"),
+        ("d.txt", "no include", "no include pattern matches it"),
+        ("x/away.txt", "no include", "no pattern takes it"),
+        ("away.csv", "include **/*.csv", "it is not in storage"),
+    ],
+)
+def test_why_names_the_rule_that_decides(small: Player, key: str, rule: str, reason: str) -> None:
+    store = LocalStore(small.folder / "in")
+    for each in ("x/b.csv", "_c.csv", "d.txt"):
+        store.put(each, "n,s\n2,y\n")
+    small.spec("name: a\nsource: {path: in/, include: ['**/*.csv'], exclude: ['x/**']}\ndestination: {table: a.a}\n")
+    [told] = small.run("why", f"in/{key}", "--format", "json").json["ingestions"]
+    assert told["rule"] == rule
+    assert reason in told["reason"]
+    assert f"rule: {rule}" in small.run("why", f"in/{key}").out
+
+
+def test_why_of_an_ingestion_without_patterns_says_that_the_ending_decides(small: Player) -> None:
+    [told] = small.run("why", "in/a.csv", "--format", "json").json["ingestions"]
+    assert told["rule"] == "include, by its ending"
+
+
+def test_apply_of_a_plan_that_is_not_there_says_so(small: Player) -> None:
+    said = small.run("apply", "no-such.plan")
+    assert "no plan and no folder of specs 'no-such.plan'" in said.err
+
+
+def test_a_limit_of_the_command_line_is_the_guardrail_of_its_name(small: Player) -> None:
+    said = small.run("plan", "--max-usd", "0", "--format", "json")
+    assert said.code == 3
+    [held] = said.json["guardrails"]
+    assert (held["id"], held["level"], held["limit"], held["passed"]) == ("max_usd", "deny", 0, False)
+    assert said.json["changes"][0]["blocked"]["by"] == "max_usd"
+
+
+def test_reingest_of_nothing_and_plans_that_do_not_look_say_so(small: Player) -> None:
+    assert "--reingest b/** selects no file that was loaded" in small.run("plan", "--reingest", "a=b/**").out
+    assert "is not planned (--refresh-only)" in small.run("plan", "--refresh-only").out
+    (small.folder / "ingestions" / "specs.yml").unlink()
+    assert "Storage was not looked at." in small.run("plan", "--offline").out
+
+
+def test_the_sample_of_a_schema_is_counted_against_the_files_to_be_loaded(small: Player) -> None:
+    store = LocalStore(small.folder / "in")
+    store.put("_SUCCESS", "")
+    store.put("b.csv", "n,s\n2,y\n")
+    assert "inferred from 2 of 2 files" in small.run("plan").out
+
+
 def test_the_top_level_script_is_the_console_script() -> None:
     done = subprocess.run(
         [sys.executable, str(ROOT / "plan_apply.py"), "--version"], capture_output=True, text=True, check=True
