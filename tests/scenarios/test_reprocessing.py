@@ -10,6 +10,7 @@ DECLARED = """
     destination: {{table: shop.orders}}
     schema:
       columns: [{columns}]
+      {rules}
 """
 INFERRED = """
     name: orders
@@ -23,8 +24,8 @@ def infer(player: Player, store: Store, more: str = "", source: str = "") -> Non
     player.spec(INFERRED.format(root=store.root, more=more, source=source))
 
 
-def declare(player: Player, store: Store, columns: str) -> None:
-    player.spec(DECLARED.format(root=store.root, columns=columns))
+def declare(player: Player, store: Store, columns: str, rules: str = "new_columns: add") -> None:
+    player.spec(DECLARED.format(root=store.root, columns=columns, rules=rules))
 
 
 def ids(player: Player) -> list[int]:
@@ -234,9 +235,9 @@ def test_scenario_10_the_plan_names_the_files_that_have_a_new_column_and_prices_
     store.put("a.csv", "id,n\n1,1\n")
     store.put("b.csv", "id,n,extra\n2,1,x\n")
     store.put("c.csv", "id,n\n3,1\n")
-    declare(player, store, columns)
+    declare(player, store, columns, "new_columns: ignore")
     player.apply()
-    declare(player, store, columns + ", {name: extra, type: string}")
+    declare(player, store, columns + ", {name: extra, type: string}", "new_columns: ignore")
     notes = " ".join(player.plan()["notes"])
     assert "column extra: 1 of 3 loaded files has it" in notes
     [selector] = {word for word in notes.split() if word.startswith("orders=schema:")}
