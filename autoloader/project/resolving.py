@@ -66,7 +66,8 @@ def resolve(
             raise
         note = f"no file of {spec.name}'s sample can be read: {error.what}"
         return Recipe(spec, format_, standing, dialect, (*notes, note))
-    schema = _grown(spec, standing, declared, inferred.schema)
+    adds = spec.table_schema.new_columns == "add"  # then a column can wait until a value tells its type
+    schema = _grown(spec, standing, declared, inferred.seen if adds else inferred.schema)
     seen = f"schema of {spec.name} inferred from {taken} of {plural(candidates(files), 'file')}"
     notes = (*notes, *skipped, *inferred.notes, *(() if standing else (f"{seen}: {_columns(schema)}",)))
     return Recipe(spec, inferred.format, schema, dialect or inferred.dialect.to_data(), notes)

@@ -19,7 +19,7 @@ from autoloader.reader.csvfile import Header, body, open_csv, read_header
 from autoloader.reader.duck import connect, from_duck
 from autoloader.reader.jsonfile import sample_lines
 from autoloader.reader.plain import as_utf8, decompressed, first_bytes, format_of_bytes
-from autoloader.reader.shapes import SAMPLE_ROWS, UNKNOWN, join, known, of_json, of_texts
+from autoloader.reader.shapes import SAMPLE_ROWS, UNKNOWN, join, known, of_json, of_texts, seen_only
 from autoloader.reader.sniff import sniff
 from autoloader.schema import Column, Primitive, TableSchema, Type, parse_type
 from autoloader.spec.columns import is_reserved
@@ -35,12 +35,14 @@ class Inferred:
 
     Attributes:
         schema: Its columns, in the order in which they were first met; folder columns last.
+        seen: Those of them that have a value somewhere, without the fields that have none.
         dialect: How its text files are written; the defaults where it has none.
         format: Its format.
         notes: Sentences for people: how much was looked at, what could not be.
     """
 
     schema: TableSchema
+    seen: TableSchema
     dialect: Dialect
     format: Format
     notes: tuple[str, ...] = ()
@@ -103,10 +105,16 @@ class _Look:
             _join_into(shapes, found)
         if errors and len(errors) == len(samples):
             raise errors[0]
+        filled = [replace(c, type=kind) for c in shapes.values() if (kind := seen_only(c.type)) is not None]
+        seen = [_usable(c, []) for c in filled]
         columns = [_usable(c, notes) for c in shapes.values()]
-        schema = TableSchema(tuple(_with_partitions(columns, partitions)))
-        dialect = self.dialect or dialect_of(self.options)
-        return Inferred(schema, dialect, _format(form or "csv"), tuple(notes))
+        return Inferred(
+            TableSchema(tuple(_with_partitions(columns, partitions))),
+            TableSchema(tuple(_with_partitions(seen, partitions))),
+            self.dialect or dialect_of(self.options),
+            _format(form or "csv"),
+            tuple(notes),
+        )
 
     def plain(self, path: Path, number: int) -> Path:
         folder = self.workdir / str(number)

@@ -149,3 +149,20 @@ def test_a_column_that_is_declared_no_more_is_still_read_under_add_and_left_alon
     assert by_id(player, "price")[3] is None
     assert set(player.table("shop.orders")["_rescued"].to_pylist()) == {None, '{"price":"3.25"}'}
     player.no_changes()
+
+
+def test_columns_wait_for_a_value_that_tells_their_type(player: Player, local_store: LocalStore) -> None:
+    """A first file that is only a header, or has columns without a value, makes no strings of numbers."""
+    local_store.put("a.csv", "id,price,note\n")
+    declare(player, local_store)
+    player.apply()
+    player.no_changes()
+    local_store.put("b.csv", "id,price,note\n1,,\n")
+    player.apply()
+    local_store.put("c.csv", "id,price,note\n2,1.5,\n")
+    player.apply()
+    table = player.table("shop.orders")
+    types = {field.name: str(field.type) for field in table.schema if not field.name.startswith("_")}
+    assert types == {"id": "int64", "price": "double"}
+    assert by_id(player, "price") == {1: None, 2: 1.5}
+    player.no_changes()
