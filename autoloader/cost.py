@@ -201,6 +201,12 @@ def _model_seconds(files: int, size_bytes: int, format_: str | None, cores: int)
     return work if files else 0.0
 
 
+def _missed(factors: Sequence[float], place: int) -> float:
+    """Share of its actual time by which a run is missed when told from the others; without any, from the model."""
+    others = [*factors[:place], *factors[place + 1 :]]
+    return abs((median(others) if others else 1.0) - factors[place]) / factors[place]
+
+
 def _calibrate(format_: str | None, history: Sequence[History], profile: ComputeProfile | None) -> _Calibration:
     """Quantiles of actual over modelled seconds: a rate per byte and per file at once."""
     cores = _cores(profile)
@@ -212,7 +218,7 @@ def _calibrate(format_: str | None, history: Sequence[History], profile: Compute
     if not factors:
         return _Calibration(float(_UNCALIBRATED[0]), 1.0, float(_UNCALIBRATED[1]), 0, 0.0)
     middle = median(factors)
-    error = median(abs(factor - middle) / middle for factor in factors)
+    error = median(_missed(factors, place) for place in range(len(factors)))
     few = 1 / len(factors)  # one run says little about the spread
     low = min(_quantile(factors, 0.1), middle * (1 - 0.4 * few))
     high = max(_quantile(factors, 0.9), middle * (1 + 0.8 * few))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -39,7 +40,7 @@ class Answer:
         parts = [escape_terminal(self.title)] if self.title else []
         if self.rows:
             parts.append(table_text(self.rows, self.columns, color=color, width=width, spare=self.spare))
-        parts += [escape_terminal(line) for line in self.closing]
+        parts += [folded for line in self.closing for folded in _folded(escape_terminal(line), width)]
         return "\n".join(parts)
 
     def to_json(self) -> Mapping[str, Any]:
@@ -51,6 +52,16 @@ class Answer:
 
     def __repr__(self) -> str:
         return self.text()
+
+
+def _folded(line: str, width: int | None) -> list[str]:
+    """A sentence in lines that fit, broken between words only; what follows the first is set in."""
+    if width is None or len(line) <= width:
+        return [line]
+    indent = " " * (len(line) - len(line.lstrip()) + 4)
+    return textwrap.wrap(
+        line, max(40, width), subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )  # fmt: skip
 
 
 def rows_of(table: pa.Table) -> list[dict[str, Any]]:

@@ -326,3 +326,15 @@ def test_the_top_level_script_is_the_console_script() -> None:
         [sys.executable, str(ROOT / "plan_apply.py"), "--version"], capture_output=True, text=True, check=True
     )
     assert done.stdout.startswith("autoloader")
+
+
+def test_a_long_sentence_of_an_answer_is_broken_between_words_where_the_width_is_known() -> None:
+    from autoloader.project import Answer
+
+    long = "  2026-01-01  " + "word " * 30 + "/a/path/that/stays/whole/whatever/the/width/of/the/terminal/is.csv"
+    lines = Answer({}, closing=[long]).text(width=60).splitlines()
+    assert lines[0].startswith("  2026-01-01")
+    assert all(line.startswith("      ") for line in lines[1:])
+    assert [line for line in lines if len(line) > 60] == lines[-1:]
+    assert " ".join(" ".join(lines).split()) == " ".join(long.split())
+    assert Answer({}, closing=[long]).text(width=None) == long

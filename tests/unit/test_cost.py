@@ -57,7 +57,16 @@ def test_past_runs_calibrate_the_time_and_say_how_well_they_agreed() -> None:
     assert found.duration_minutes.expected > plain.duration_minutes.expected * 2
     assert float(found.duration_minutes.expected) == pytest.approx(500 / 60, rel=0.01)
     assert found.duration_minutes.high / found.duration_minutes.low < 2
-    assert found.basis.startswith("3 runs, median error 4 %")
+    assert found.basis.startswith("3 runs, median error 6 %")
+
+
+def test_the_error_of_a_run_is_told_from_the_others_never_from_itself() -> None:
+    work = Work(10, 10 * GB, "csv")
+    modelled = float(estimate(work, Prices()).duration_minutes.expected) * 60
+    one = estimate(work, Prices(), None, [History(10, 10 * GB, modelled * 2, "csv")])
+    assert one.basis.startswith("1 run, median error 50 %")
+    two = [History(10, 10 * GB, modelled * factor, "csv") for factor in (1, 4)]
+    assert estimate(work, Prices(), None, two).basis.startswith("2 runs, median error 188 %")
 
 
 def test_runs_of_another_format_calibrate_nothing() -> None:
