@@ -8,13 +8,16 @@ import os
 import subprocess
 import sys
 import textwrap
-from collections.abc import Mapping, Sequence
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pyarrow as pa
+
+if TYPE_CHECKING:
+    from pyiceberg.table import Table
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -170,11 +173,17 @@ class Player:
 
     def table(self, table: str) -> pa.Table:
         """The table whole, read by PyIceberg."""
+        with self.iceberg(table) as found:
+            return found.scan().to_arrow()
+
+    @contextmanager
+    def iceberg(self, table: str) -> Iterator[Table]:
+        """The table as PyIceberg has it."""
         from pyiceberg.catalog.sql import SqlCatalog
 
         catalog = SqlCatalog("lake", uri=f"sqlite:///{self.folder}/.autoloader/catalog.db")
         try:
-            return catalog.load_table(table).scan().to_arrow()
+            yield catalog.load_table(table)
         finally:
             catalog.engine.dispose()
 

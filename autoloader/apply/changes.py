@@ -12,6 +12,7 @@ from autoloader.apply.tools import Tools
 from autoloader.errors import LakeError
 from autoloader.lake import SchemaUpdate
 from autoloader.schema import ChangeClass, ChangeKind, TableSchema, compare
+from autoloader.spec import partition_field
 
 if TYPE_CHECKING:
     from autoloader.ledger import IngestionRow
@@ -46,9 +47,19 @@ def update(tools: Tools, recipe: Recipe, row: IngestionRow) -> IngestionRow:
         partition_by = destination.partition_by if destination.partition_by != table.partition_by else None
         missing = {k: v for k, v in destination.properties.items() if table.properties.get(k) != v}
         if partition_by is not None or missing:
-            tools.lake.evolve(destination.table, properties=missing, partition_by=partition_by)
+            columns = _columns_to_partition_by(recipe, row, table.schema)
+            tools.lake.evolve(destination.table, columns, properties=missing, partition_by=partition_by)
     spec_only = replace(recipe, schema=None)  # columns change with the table's own, in `change_schema`
     return tools.ledger.put_ingestion(row_of(spec_only, row), now=tools.clock(), actor=tools.holder)
+
+
+def _columns_to_partition_by(recipe: Recipe, row: IngestionRow, table: TableSchema) -> SchemaUpdate | None:
+    """The schema update that must come with a partitioning of columns that the table has not yet."""
+    have = {column.name.lower() for column in table.columns}
+    wanted = {partition_field(term).column.partition(".")[0].lower() for term in recipe.spec.destination.partition_by}
+    if recipe.schema is None or wanted <= have:
+        return None
+    return schema_update(_known(row, table), recipe.schema)
 
 
 def change_schema(tools: Tools, recipe: Recipe, row: IngestionRow) -> IngestionRow:

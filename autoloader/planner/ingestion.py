@@ -177,7 +177,12 @@ def _updated(case: Case) -> Change | None:
             "spec": spec.as_data(),
             "keys": {e.key: e.after for e in edits},
         },
-        operations=(*rename, *moved, Operation("spec_recorded", {"keys": [e.key for e in edits]})),
+        operations=(
+            *rename,
+            *moved,
+            *_laid_out(case, edits),
+            Operation("spec_recorded", {"keys": [e.key for e in edits]}),
+        ),
         blocked=block,
     )
 
@@ -196,22 +201,29 @@ def _edited(edits: Sequence[KeyChange]) -> str:
 
 
 def _moved_table(case: Case, edits: Sequence[KeyChange]) -> tuple[Block | None, list[Operation]]:
-    """`destination.table` or `partition_by` edited: a rename where the new name is free, else a stop."""
-    keys = {edit.key for edit in edits}
+    """`destination.table` edited: a rename where the new name is free, else a stop."""
     new, old = case.spec.destination.table, case.recorded.table if case.recorded else None
-    if "destination.partition_by" in keys and loaded_count(case) and case.refresh is None:
-        why = (
-            f"partition_by of {new} changed; a loaded table is laid out anew only by a rebuild."
-            f" Run: autoloader plan --refresh {case.spec.name}=full"
-        )
-        return Block("partition_by", why), []
-    if "destination.table" not in keys or old is None or old == new:
+    if "destination.table" not in {edit.key for edit in edits} or old is None or old == new:
         return None, []
     if case.table is not None and case.recorded is not None and case.table.uuid == case.recorded.table_uuid:
         return None, []  # it has the new name already, and only that was not recorded any more
     if case.table is not None:
         return Block("table-exists", f"{new} exists already, so {old} cannot take its name"), []
     return None, [Operation("table_renamed", {"from": old, "to": new})]
+
+
+def _laid_out(case: Case, edits: Sequence[KeyChange]) -> list[Operation]:
+    """`partition_by` edited: metadata alone. Files that are there keep the layout that they were written in."""
+    edit = next((e for e in edits if e.key == "destination.partition_by"), None)
+    if edit is None:
+        return []
+    keep = loaded_count(case)
+    return [
+        Operation(
+            "partitioning_changed",
+            {"from": list(edit.before or ()), "to": list(edit.after or ()), "files_kept": keep, "class": "metadata"},
+        )
+    ]
 
 
 def _rebuild_alone(case: Case) -> list[Change]:

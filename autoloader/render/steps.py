@@ -22,6 +22,7 @@ _WORDS: Final = {
     "ingestion_forgotten": "forget what is remembered",
     "ingestion_recorded": "record the ingestion",
     "ingestion_renamed": "rename the ingestion",
+    "partitioning_changed": "change partitioning",
     "processed_files_cleared": "clear what is remembered of loaded files",
     "request_recorded": "remember that the request is done",
     "rows_removed": "take out rows of files that are gone",
@@ -59,6 +60,11 @@ def operation_lines(name: str, details: Mapping[str, Any]) -> list[str]:
             return [step_name(name), *(f"{_value(each['change'])} ({_value(each['class'])})" for each in changes)]
         case "table_renamed" | "ingestion_renamed":
             return [f"{step_name(name)} {_value(known.get('from'))} to {_value(known.get('to'))}"]
+        case "partitioning_changed":
+            old, new = (_value(known.get(key)) or "nothing" for key in ("from", "to"))
+            kept = plural(known.get("files_kept", 0), "loaded file")
+            head = f"{step_name(name)} from {old} to {new}"
+            return [head, f"metadata only: {kept} as before, new ones in the new layout"]
     words = [_detail(key, value) for key, value in known.items() if key not in {"name", "lane"}]
     joint = " " if name in {"table_created", "table_dropped", "table_emptied", "run_triggered"} else ": "
     return [step_name(name) + (joint + ", ".join(words) if words else ""), *examples]

@@ -452,3 +452,11 @@ def test_every_work_disposition_has_its_words() -> None:
 def test_an_expired_plan_is_stale() -> None:
     plan = plan_of([A], asked=Asked(expires_in=timedelta(hours=1)))
     assert stale(plan, State(), {}, now=NOW + timedelta(hours=2)) == ("the plan expired at 2024-06-01 13:00 UTC",)
+
+
+def test_another_partitioning_of_a_loaded_table_is_metadata_alone() -> None:
+    new = spec_of(destination={"table": "shop.sales", "partition_by": ["month(day)"]})
+    change = one(plan_of([A], [remembered(A)], new, recorded=recorded_of(spec_of())))
+    assert (change.actions, change.blocked) == ((Action.UPDATE,), None)
+    assert operations(change) == ["partitioning_changed", "spec_recorded"]
+    assert change.operations[0].details == {"from": [], "to": ["month(day)"], "files_kept": 1, "class": "metadata"}
