@@ -112,7 +112,10 @@ class Talk:
                     self._show(f"{self._text}, {now - self._began_at:.0f} s so far")
 
     def _show(self, text: str) -> None:
+        from autoloader.render import escape_terminal
+
         self._last_at = time.monotonic()
+        text = escape_terminal(text)
         if self._terminal:
             sys.stderr.write("\r\x1b[2K" + text[: width() - 1])
             sys.stderr.flush()

@@ -194,6 +194,20 @@ def test_nothing_is_silent_for_long(capsys: pytest.CaptureFixture[str], monkeypa
     assert capsys_before.out == ""
 
 
+def test_a_file_name_in_the_progress_cannot_move_the_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from autoloader.cli import console
+
+    monkeypatch.setattr(console, "_SILENT_S", 0.0)
+    with console.talking() as talk:
+        talk("Looking into \x1b[2J\u202egnp.csv")
+    said = capsys.readouterr().err
+    assert "Looking into" in said
+    assert "\x1b" not in said
+    assert "\u202e" not in said
+
+
 def test_files_as_csv_has_a_header_even_without_files(small: Player) -> None:
     said = small.run("files", "a", "--format", "csv")
     assert said.code == 0
