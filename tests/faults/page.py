@@ -27,9 +27,8 @@ on before somebody comes back, or whoever comes back is killed as well. Then one
 - `verify` finds nothing, and the next plan says "No changes",
 - no data file lies about that no snapshot knows, no branch, no lock, and no run that claims to be running.
 
-The Spark server lives on when a command is killed, and so do the tasks of it: at *tasks run on after recovery* they
-are held until another apply has cleared up and loaded the files, and only then write theirs. One thing is left lying
-about: the data files of a table whose `drop` was cut off right in the middle.
+One thing is left lying about: the data files of a table whose `drop` was cut off right in the middle. Tasks of a killed
+command that run on at the server, on purpose held back until others have done their work, are not among the steps.
 """
 
 
@@ -73,7 +72,9 @@ def write_page(tallies: Mapping[str, Tally], elapsed_s: float) -> None:
     lines = [
         _HEAD,
         f"Written by `make faults` on {datetime.now(UTC):%Y-%m-%d}: {kills:,} kills in {histories:,} histories, in"
-        f" {elapsed_s / 60:.0f} minutes on {os.cpu_count()} cores, Python {platform.python_version()}.",
+        f" {elapsed_s / 60:.0f} minutes on {os.cpu_count()} cores, Python {platform.python_version()}. Asked for were"
+        f" {', '.join(f'{tally.wanted} kills at each step on {state}' for state, tally in tallies.items())}:"
+        " fewer in the table mean that the run was cut short.",
         "",
         "| killed at | " + " | ".join(f"kills, {state}" for state in states) + " |",
         "|---" * (len(states) + 1) + "|",

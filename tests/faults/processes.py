@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -73,7 +74,7 @@ class Nursery:
     def __init__(self) -> None:
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(["tests.faults.warm"])
-        self._number = 0
+        self._numbers = count()
 
     def start(
         self,
@@ -84,8 +85,8 @@ class Nursery:
         death: Death | None = None,
     ) -> Started:
         """A call in a process of its own, in that folder; what it returns is the exit code, None is 0."""
-        self._number += 1
-        output = folder / f"said-{self._number}.txt"
+        output = folder / f"said-{next(self._numbers)}.txt"
+        output.touch()  # whoever is killed before saying anything has said nothing
         process = self._context.Process(target=_run, args=(folder, output, dict(environ or {}), death, call, arguments))
         process.start()
         return Started(process, output)
