@@ -200,8 +200,8 @@ def _shown(
     order = "ORDER BY _src_file_id, _src_row" if contract.lineage_columns else ""
     columns = ", ".join(_quoted(name) for name in names)
     rows = con.sql(f"SELECT {columns} FROM {_TABLE} {order} LIMIT {int(max_rows)}").to_arrow_table()
-    total = con.execute(f"SELECT count(*) FROM {_TABLE}").fetchone()
-    return Preview(rows, rejected, _profile(con, contract), files, int(total[0]) if total else 0, contract)
+    ((total,),) = con.sql(f"SELECT count(*) FROM {_TABLE}").fetchall()
+    return Preview(rows, rejected, _profile(con, contract), files, int(total), contract)
 
 
 def _quoted(name: str) -> str:
@@ -234,9 +234,7 @@ def _profile(con: duckdb.DuckDBPyConnection, contract: ReadContract) -> tuple[di
             f"min({column})::VARCHAR",
             f"max({column})::VARCHAR",
         ]
-    found = con.execute(f"SELECT count(*), {', '.join(parts)} FROM {_TABLE}").fetchone()
-    if found is None:
-        return ()
+    (found,) = con.sql(f"SELECT count(*), {', '.join(parts)} FROM {_TABLE}").fetchall()
     return tuple(
         {
             "column": column.name,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import sys
@@ -115,11 +116,19 @@ def release_context() -> None:
         server.server_shutdown = True
         threading.Thread(target=server.shutdown, daemon=True).start()
     gateway = SparkContext._gateway
+    logging.getLogger().addFilter(_is_not_of_an_ended_jvm)
     SparkContext._active_spark_context = None
     SparkContext._gateway = None
     SparkContext._jvm = None
     if gateway is not None:
         gateway.shutdown()
+
+
+def _is_not_of_an_ended_jvm(record: logging.LogRecord) -> bool:
+    """Py4J logs a traceback when the JVM goes away under a thread that waits for it; this one we ended."""
+    from pyspark import SparkContext
+
+    return SparkContext._active_spark_context is not None or record.msg != "Exception while sending command."
 
 
 def local_python_path() -> dict[str, str]:

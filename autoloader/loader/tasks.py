@@ -173,8 +173,8 @@ class _Task:
                     errors.append(error)
                     raise
                 return written, sum(file.rows for file in written)
-            made = self._con.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS {select_sql}").fetchone()
-            return (), int(made[0]) if made else 0
+            ((rows,),) = self._con.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS {select_sql}").fetchall()
+            return (), int(rows)
 
         with reader.open_reading(self._con, files, self._job.contract, self._workdir) as reading:
             done = reading.run(put, rows_of=itemgetter(1))

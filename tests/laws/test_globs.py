@@ -213,4 +213,4 @@ def test_the_alphabet_of_these_laws_has_what_regular_expressions_treat_specially
             assert matches([compile_glob(f"a{literal}b")], f"a{char}b")
             assert duckdb.execute(
                 f"SELECT {matches_sql([compile_glob(f'a{literal}b')], '?')}", [f"a{char}b"]
-            ).fetchone() == (True,)
+            ).fetchall() == [(True,)]

@@ -42,7 +42,7 @@ from autoloader.spec import Backfill
 def test_a_template_finds_the_date_of_a_key(template: str, key: str, found: date | None) -> None:
     path_date = compile_path_date(template)
     assert path_date.date_of(key) == found
-    assert duckdb.execute(f"SELECT {path_date.sql('$1')}", [key]).fetchone() == (found,)
+    assert duckdb.execute(f"SELECT {path_date.sql('$1')}", [key]).fetchall() == [(found,)]
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_a_template_finds_the_date_of_a_key(template: str, key: str, found: date
 )
 def test_a_malformed_date_is_told_from_none_at_all(key: str, found: bool) -> None:
     path_date = compile_path_date("year={Y}/month={m}")
-    assert duckdb.execute(f"SELECT {path_date.found_sql('?')}", [key]).fetchone() == (found,)
+    assert duckdb.execute(f"SELECT {path_date.found_sql('?')}", [key]).fetchall() == [(found,)]
     assert path_date.date_of(key) is None
 
 
