@@ -61,3 +61,19 @@ def test_a_uri_is_taken_apart_and_put_together() -> None:
 def test_quoted_keys_come_back(key: str, safe: str) -> None:
     quoted = quote(key, safe=safe.replace("%", "").replace("+", "").replace(" ", ""))
     assert _unquote(quoted.encode()).decode() == unquote_plus(quoted) == key
+
+
+def test_a_container_of_another_cloud_is_listed_below_its_prefixes_and_asked_whether_it_is_there() -> None:
+    import obstore
+    from obstore.store import MemoryStore
+
+    from autoloader.sources.objects import list_objects, peek_objects
+
+    store = MemoryStore()
+    for key in ("in/2024/a.csv", "in/2024/b c#.csv", "in/2025/d.csv", "in/_x", "other/z.csv"):
+        obstore.put(store, key, b"n\n1\n")
+    every = list_objects(store, "az://c/", "in/", [""]).table.to_pylist()
+    assert {row["key"] for row in every} == {"2024/a.csv", "2024/b c#.csv", "2025/d.csv", "_x"}
+    assert {row["file_path"] for row in every if row["key"] == "2024/b c#.csv"} == {"az://c/in/2024/b c#.csv"}
+    assert list_objects(store, "az://c/", "in/", ["2024/"]).table.num_rows == 2
+    assert (peek_objects(store, "az://c/", "in/"), peek_objects(store, "az://c/", "none/")) == (4, 0)
