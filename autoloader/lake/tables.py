@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyiceberg.catalog import Catalog
 from pyiceberg.exceptions import NoSuchNamespaceError, NoSuchTableError, TableAlreadyExistsError
 from pyiceberg.table import Table, Transaction
@@ -365,6 +366,15 @@ def rename(catalog: Catalog, old: str, new: str) -> None:
     if load(catalog, quarantine_name(old)) is not None:
         catalog.rename_table(quarantine_name(old), quarantine_name(new))
     catalog.rename_table(old, new)
+
+
+def highest_rejected(catalog: Catalog, name: str) -> int:
+    """The highest `src_file_id` in a table's quarantine table; 0 where there is none."""
+    beside = load(catalog, quarantine_name(name))
+    if beside is None:
+        return 0
+    ids = beside.scan(selected_fields=("src_file_id",)).to_arrow()["src_file_id"]
+    return int(pc.max(ids).as_py() or 0)
 
 
 def files_holding(catalog: Catalog, name: str, ids: Sequence[int], branch: str | None) -> tuple[HeldFile, ...]:

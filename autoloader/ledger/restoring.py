@@ -108,6 +108,7 @@ class Restoring(Part):
         *,
         now: datetime,
         highest_token: int = 0,
+        highest_id: int = 0,
         actor: str | None = None,
     ) -> Rebuilt:
         """Takes a table's own lineage for the truth: these files, in these versions, are loaded.
@@ -119,6 +120,7 @@ class Restoring(Part):
                 a path the newest counts. What is unknown of an identity stays what it was.
             now: The time.
             highest_token: The highest fencing token in the table's history; later ones will be higher.
+            highest_id: The highest src_file_id that is known from elsewhere; later ones will be higher.
             actor: Who, for the audit.
 
         Returns:
@@ -137,7 +139,7 @@ class Restoring(Part):
                 ingestion=ingestion,
             )
             _insert_found(session, ingestion, check_aware(now))
-            highest = pc.max(newest["src_file_id"]).as_py() or 0
+            highest = max(highest_id, pc.max(newest["src_file_id"]).as_py() or 0)
             session.execute(
                 "UPDATE project SET"
                 " next_src_file_id = CASE WHEN next_src_file_id > :id THEN next_src_file_id ELSE :id + 1 END,"

@@ -166,6 +166,7 @@ def rebuild_ledger(project: Project, name: str) -> str:
             _with_identity(project, spec, held),
             now=project.clock(),
             highest_token=max(tokens, default=0),
+            highest_id=project.lake.highest_rejected(table.name),
             actor=getpass.getuser(),
         )
     others = f" {plural(foreign, 'row')} of it came from no file of ours." if foreign else ""

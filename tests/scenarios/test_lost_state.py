@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.playing import Player, Store, work
+from tests.playing import LocalStore, Player, Store, work
 
 SPEC = """
     name: sales
@@ -40,3 +40,21 @@ def test_a_lost_state_is_refused_then_rebuilt_from_the_table_and_only_what_chang
     ]  # fmt: skip
     player.no_changes()
     assert player.run("verify", "sales").code == 0
+
+
+def test_a_rebuilt_state_gives_no_id_again_under_which_rejected_rows_are_kept(
+    player: Player, local_store: LocalStore
+) -> None:
+    player.spec(
+        SPEC.format(root=local_store.root) + "    schema: {columns: [{name: day, type: long}], max_bad_rows: 100%}"
+    )
+    local_store.put("a.csv", "day\n1\n")
+    player.apply()
+    local_store.put("b.csv", "day\nnone\n")
+    player.apply()
+    (player.folder / ".autoloader" / "state.db").unlink()
+    local_store.put("c.csv", "day\nno\n")
+    assert player.run("rebuild-ledger", "sales", "-y").code == 0
+    player.apply()
+    rejected = player.table("shop.sales__quarantine").to_pylist()
+    assert len(rejected) == len({row["src_file_id"] for row in rejected}) == 3
