@@ -69,11 +69,20 @@ def test_29_zstd_and_concatenated_members_are_read_to_their_end(tmp_path: Path) 
     zstd = pa.compress(GOOD, codec="zstd", asbytes=True)
     again = pa.compress(b"3,z\n", codec="zstd", asbytes=True)
     gz = gzip.compress(GOOD) + gzip.compress(b"3,z\n")
-    for content in (zstd + again, gz):
+    for content in (zstd + again, gz, lz4(GOOD + b"3,z\n")):
         assert all_rows(read(tmp_path, content, AB)) == [(1, "x"), (2, "y"), (3, "z")]
 
 
-@pytest.mark.parametrize("word", ["gzip", "bz2", "xz", "zstd"])
+def lz4(content: bytes) -> bytes:
+    import pyarrow as pa
+
+    out = pa.BufferOutputStream()
+    with pa.CompressedOutputStream(out, "lz4") as stream:
+        stream.write(content)
+    return bytes(out.getvalue().to_pybytes())
+
+
+@pytest.mark.parametrize("word", ["gzip", "bz2", "xz", "zstd", "lz4"])
 def test_28_a_cut_stream_gives_no_row_at_all(word: str, tmp_path: Path) -> None:
     import pyarrow as pa
 
@@ -83,6 +92,7 @@ def test_28_a_cut_stream_gives_no_row_at_all(word: str, tmp_path: Path) -> None:
         "bz2": bz2.compress,
         "xz": lzma.compress,
         "zstd": lambda c: pa.compress(c, codec="zstd", asbytes=True),
+        "lz4": lz4,
     }[word](content)
     found = read(tmp_path, [GOOD, packed[: len(packed) // 2]], AB)
     assert [f.rows for f in found.files] == [2, 0]
