@@ -172,7 +172,10 @@ def show(project: Project, name: str, *, files: int, rows: int, file: str | None
     recorded = state.recorded(loaded.spec)
     looked = look_at(eyes, loaded.spec, recorded, history_of(project.ledger, name), Asked())
     row = project.ledger.ingestion(recorded.name) if recorded is not None else None
-    chosen = _chosen(project, name, looked.files, files, file)
+    candidates = _candidates(looked.files)
+    chosen = _chosen(project, name, looked.files, file) if file is not None else candidates.slice(0, files)
+    if chosen.num_rows == 0:
+        raise SettingsError(f"{name} has no files to look at.", fix="See what is there:\n  autoloader plan --full")
     recipe = resolve(eyes, loaded.spec, row, chosen, sampling=True)
     settings = project.specs().settings
     contract = recipe.contract(lineage_columns=settings.lineage_columns)
@@ -188,25 +191,26 @@ def show(project: Project, name: str, *, files: int, rows: int, file: str | None
             {"change": str(change), "class": change.change_class.value}
             for change in (schemas.compare(there, schema) if there is not None else ())
         ],
-        listed=looked.files.num_rows,
+        listed=candidates.num_rows,
         root=canonical(loaded.spec.source.path, project.place.project_dir),
     )
 
 
-def _chosen(project: Project, name: str, files: pa.Table, number: int, only: str | None) -> pa.Table:
+def _candidates(files: pa.Table) -> pa.Table:
+    """The files that belong to the ingestion, those that apply would load first in front."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    if only is not None:
-        path = canonical_file(only, project.place.project_dir)
-        chosen = files.filter(pc.equal(files["file_path"], path))
-        if chosen.num_rows == 0:
-            raise SettingsError(f"{name} has no file {only}.", fix=f"See why:\n  autoloader why {only}")
-        return chosen
     hidden = pc.is_in(files["disposition"], value_set=pa.array([each.value for each in _NOT_SHOWN]))
-    chosen = files.filter(pc.invert(hidden)).slice(0, number)
+    return files.filter(pc.invert(hidden))
+
+
+def _chosen(project: Project, name: str, files: pa.Table, only: str) -> pa.Table:
+    import pyarrow.compute as pc
+
+    chosen = files.filter(pc.equal(files["file_path"], canonical_file(only, project.place.project_dir)))
     if chosen.num_rows == 0:
-        raise SettingsError(f"{name} has no files to look at.", fix="See what is there:\n  autoloader plan --full")
+        raise SettingsError(f"{name} has no file {only}.", fix=f"See why:\n  autoloader why {only}")
     return chosen
 
 

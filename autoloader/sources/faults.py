@@ -19,6 +19,11 @@ _DENIED: Final = frozenset("AccessDenied AllAccessDisabled AccountProblem Forbid
 _ELSEWHERE: Final = frozenset(
     "PermanentRedirect TemporaryRedirect AuthorizationHeaderMalformed IllegalLocationConstraintException 301".split()
 )
+_GRANTS: Final = {
+    "s3": " (s3:ListBucket, s3:GetObject)",
+    "gs": " (storage.objects.list, storage.objects.get)",
+    "az": " (the role Storage Blob Data Reader)",
+}
 THROTTLED: Final = frozenset(
     "SlowDown 503 ServiceUnavailable Throttling ThrottlingException RequestLimitExceeded ServerBusy"
     " RequestTimeout InternalError 500 502 504".split()
@@ -64,7 +69,7 @@ def _meanings(uri: str, doing: str, place: str) -> list[tuple[frozenset[str], st
         (
             _DENIED | {"PermissionDeniedError", "PermissionError"},
             f"Access to {uri} was denied: it could not be {doing}.",
-            "Grant listing and reading (s3:ListBucket, s3:GetObject), or use another profile under storage.",
+            f"Grant listing and reading{_GRANTS.get(scheme, '')}, or use other credentials.",
         ),
         (_ELSEWHERE, f"The bucket {place} is in another region.", f"Set storage.{scheme}.region in autoloader.yml."),
         (
