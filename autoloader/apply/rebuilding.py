@@ -40,11 +40,11 @@ def rebuild_aside(tools: Tools, target: Target, files: pa.Table, lease: Lease, b
         IncompleteError: It was stopped or a file failed; the old table stays.
     """
     branch, table = target.branch or branch_of(target.run_id), target.table
-    with steps.step("branch_created", table=table):
-        tools.lake.remove_branch(table, branch)
-        tools.lake.start_branch(table, branch)
-    served = tools.lake.table(table)
     try:
+        with steps.step("branch_created", table=table):
+            tools.lake.remove_branch(table, branch)
+            tools.lake.start_branch(table, branch)
+        served = tools.lake.table(table)
         loaded = run_lane(tools, target, files, lease, budget, steps)
         rows_before = served.rows if served else None
         with steps.step("branch_compared", rows_before=rows_before, rows_after=loaded.counts.rows):

@@ -7,11 +7,12 @@ every partition holds exactly one.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from autoloader.engine.jobs import POLL_S, Job
+from autoloader.engine.jobs import GIVE_UP_S, POLL_S, Job, within
 from autoloader.engine.packing import PACKED, TASK, PackedTask, run_here
 
 if TYPE_CHECKING:
@@ -72,7 +73,8 @@ def _run(
     except BaseException:
         if give_up is not None:
             give_up()
-        session.interruptTag(tag)
+        with suppress(Exception):  # a server whose tasks hang does not answer, and one that is gone cannot
+            within(GIVE_UP_S, lambda: session.interruptTag(tag))
         raise
     results = dict(job.result())
     return [results[number] for number, _ in packed]

@@ -9,6 +9,7 @@ from typing import Final, Generic, TypeVar
 T = TypeVar("T")
 
 POLL_S: Final = 0.2
+GIVE_UP_S: Final = 5.0
 
 
 class Job(threading.Thread, Generic[T]):
@@ -40,3 +41,17 @@ class Job(threading.Thread, Generic[T]):
         if self._error is not None:
             raise self._error
         return self._value[0]
+
+
+def within(timeout_s: float, call: Callable[[], object]) -> bool:
+    """Whether a call was over within that time; if not, it goes on in a thread that holds up nothing.
+
+    Raises:
+        BaseException: What the call raised within that time.
+    """
+    job = Job(call)
+    job.start()
+    if not job.wait(timeout_s):
+        return False
+    job.result()
+    return True

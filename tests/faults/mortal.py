@@ -1,4 +1,4 @@
-"""Steps at which a process kills itself, and how it is brought to do so.
+"""Steps at which a process kills itself or is interrupted, and how it is brought to do so.
 
 A step is a line of the product: right before a function is called, right after it has returned, right before the
 transaction in it is committed, or, while it runs, when a task of it tells that it has begun. The functions are
@@ -16,9 +16,12 @@ from dataclasses import dataclass, field
 from functools import wraps
 from importlib import import_module
 from inspect import getattr_static
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 Edge = Literal["before", "after", "commit", "during"]
+KILL: Final = (signal.SIGKILL,)
+ONCE: Final = (signal.SIGINT,)
+TWICE: Final = (signal.SIGINT, signal.SIGINT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +48,17 @@ class Step:
 
 @dataclass(slots=True)
 class Death:
-    """One process's death: at the nth time that it passes a step."""
+    """One process's end: at the nth time that it passes a step.
+
+    Attributes:
+        step: Where.
+        left: How often it is still passed, the last time included.
+        by: The signals that the process sends to itself there.
+    """
 
     step: Step
     left: int = 1
+    by: tuple[signal.Signals, ...] = KILL
     _running: dict[str, int] = field(default_factory=dict)
 
     def arm(self) -> None:
@@ -113,7 +123,8 @@ class Death:
             return
         self.left -= 1
         if self.left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
+            for number in self.by:
+                os.kill(os.getpid(), number)
 
 
 def _wrap(target: str, wrapper: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import faulthandler
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -64,6 +66,10 @@ class Started:
     def end(self) -> Ended:
         """Wait for its end."""
         self.process.join(LONGEST_S)
+        if self.process.exitcode is None and self.process.pid is not None:
+            os.kill(self.process.pid, signal.SIGUSR1)  # it says where it is
+            self.process.join(1)
+            self.process.kill()
         assert self.process.exitcode is not None, f"still running: {self.output.read_text(errors='replace')}"
         return Ended(self.process.exitcode, self.output.read_text(errors="replace"))
 
@@ -117,6 +123,7 @@ def _run(
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(place, 1)
     os.dup2(place, 2)
+    faulthandler.register(signal.SIGUSR1)
     code = 70
     try:
         if death is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from itertools import count
 from pathlib import Path
 
 from tests.databases import drop_database, new_database
-from tests.faults.mortal import Step
+from tests.faults.mortal import KILL, Step
 from tests.faults.processes import Nursery
 from tests.faults.stories import STORIES, History
 
@@ -26,8 +27,23 @@ class Stage:
     server_url: str | None = None
     _numbers: Iterator[int] = field(default_factory=count)
 
-    def play(self, story: str, seed: int, *, postgres: bool = False, wanted: Callable[[Step], bool]) -> History:
+    def play(
+        self,
+        story: str,
+        seed: int,
+        *,
+        postgres: bool = False,
+        by: tuple[signal.Signals, ...] = KILL,
+        wanted: Callable[[Step], bool],
+    ) -> History:
         """One history of a story, through its steps in random order; those that are wanted.
+
+        Args:
+            story: One of `STORIES`.
+            seed: Another one, another history.
+            postgres: Whether the state is on the server.
+            by: What ends processes at their steps.
+            wanted: The steps.
 
         Raises:
             WrongError: It did not come out as the model says; its folder is kept.
@@ -39,6 +55,7 @@ class Stage:
                 history.change()
                 history.change()
                 history.settle()
+            history.by = by
             for step in history.random.sample(steps, len(steps)):
                 if wanted(step):
                     play(history, step)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.faults import steps
-from tests.faults.mortal import Death, Step
+from tests.faults.mortal import KILL, ONCE, TWICE, Death, Step
 from tests.faults.processes import Ended, Nursery, command
 from tests.faults.world import TABLE, World, check, check_rows
 from tests.playing import LocalStore
@@ -29,6 +29,8 @@ on_remove: drop
 
 
 REFUSED: Final = 3
+ENDS: Final = {KILL: {-signal.SIGKILL}, ONCE: {0, 6, 130}, TWICE: {130}}
+"""Exit codes of a command that was ended at a step; one that never came there ends with 0."""
 
 
 class WrongError(AssertionError):
@@ -48,6 +50,7 @@ class History:
         state: The URL of the state.
         table: The table that the spec names.
         on_delete: What the spec says about files that go.
+        by: What ends processes at their steps: one of `ENDS`.
         litter: Whether data files may lie about: a drop that was cut off leaves them.
         killed: How often a process was killed at each step.
         log: What happened, in words.
@@ -62,6 +65,7 @@ class History:
     log: list[str] = field(default_factory=list)
     table: str = TABLE
     on_delete: str = "delete_rows"
+    by: tuple[signal.Signals, ...] = KILL
     litter: bool = False
     state: str = ""
     world: World = field(init=False)
@@ -105,13 +109,13 @@ class History:
         return ended
 
     def dies(self, step: Step, *words: str) -> bool:
-        """A command that is to be killed; whether it was. It may not fail in any other way."""
-        ended = self.run(*words, death=Death(step, self.random.randint(1, step.times)))
-        killed = ended.code == -signal.SIGKILL
-        if not killed and ended.code != 0:
-            raise self.wrong(f"{words}: {ended.said}")
-        self.killed[step.name] += killed
-        return killed
+        """A command that is to be ended at a step; whether it was. It may not fail in any other way."""
+        ended = self.run(*words, death=Death(step, self.random.randint(1, step.times), self.by))
+        was = ended.code in ENDS[self.by] and (self.by != ONCE or "Stopping after" in ended.said or ended.code == 130)
+        if not was and ended.code != 0:
+            raise self.wrong(f"{words}: {ended.code}: {ended.said}")
+        self.killed[step.name] += was
+        return was
 
     def does(self, *words: str) -> None:
         """A command that has to succeed."""
@@ -150,7 +154,7 @@ def loads(history: History, step: Step) -> None:
     """Files come and change; an apply is killed, perhaps another one after it, perhaps after more changes."""
     history.change()
     if step.name == "tasks run":
-        _pipes(history.folder, "begun")
+        pipes(history.folder, "begun")
     history.dies(step, "apply", "-y")
     _again(history)
 
@@ -159,14 +163,14 @@ def outlives(history: History, step: Step) -> None:
     """Tasks of a killed apply are held until another apply has done its work; then they write their files."""
     history.world.write("one.csv")
     history.world.write("another.csv")
-    _pipes(history.folder, "begun", "hold")
+    pipes(history.folder, "begun", "hold")
     killed = history.dies(step, "apply", "-y")
     held = history.folder / "hold"
     later = held.rename(history.folder / "later")  # tasks that come now are not held
     if killed:
         history.does("apply", "-y")
     with os.fdopen(os.open(later, os.O_RDWR), "rb"):
-        _await_tasks(history.folder)
+        await_tasks(history.folder)
     later.unlink()
     history.settle()
 
@@ -321,7 +325,7 @@ def _runs(history: History) -> list[str]:
     return [run["run_id"] for run in found["runs"][-3:]]
 
 
-def _pipes(folder: Path, *names: str) -> None:
+def pipes(folder: Path, *names: str) -> None:
     """Make the pipes through which tasks are watched and held."""
     (folder / "tasks").mkdir(exist_ok=True)
     for name in names:
@@ -329,7 +333,7 @@ def _pipes(folder: Path, *names: str) -> None:
             os.mkfifo(folder / name)
 
 
-def _await_tasks(folder: Path) -> None:
+def await_tasks(folder: Path) -> None:
     """Until no task of this project runs any more."""
     import time
 

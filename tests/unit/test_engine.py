@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import zipfile
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from autoloader import engine
-from autoloader.engine import packing, starting
+from autoloader.engine import jobs, packing, starting
 from autoloader.engine.failures import explain
 from autoloader.engine.java import all_java, find_java, why_none
 from autoloader.engine.shipping import package_zip
@@ -242,3 +243,12 @@ def test_a_connect_servers_progress_is_taken_as_pyspark_hands_it_over() -> None:
     assert stages.done == 3
     stages(stages=None, inflight_tasks=0, operation_id=None, done=True)
     assert stages.done == 3
+
+
+def test_a_call_that_hangs_is_waited_for_no_longer_than_was_said() -> None:
+    hangs = threading.Event()
+    assert jobs.within(60, lambda: None)
+    assert not jobs.within(0.01, hangs.wait)
+    with pytest.raises(ZeroDivisionError):
+        jobs.within(60, lambda: 1 // 0)
+    hangs.set()
