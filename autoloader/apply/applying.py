@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from autoloader.apply import changes, rebuilding, recording
+from autoloader.apply.filling import fill_from_rescued
 from autoloader.apply.housekeeping import note_files
 from autoloader.apply.keeping import holding
 from autoloader.apply.loading import Loaded, load_lane, run_lane
@@ -123,12 +124,12 @@ def _apply_to(tools: Tools, work: Work, name: str, mine: list[Change], done: Don
             done.exit_code = max(done.exit_code, REFUSED)
     if not ready:
         return
-    with holding(tools, name, "alone"):
+    with holding(tools, name, "alone") as lease:
         row = _begin(tools, work, name, ready)
         if row is None:
             _leave(tools, name, ready, steps)
             return
-        _prepare(tools, work, row, ready, steps)
+        _prepare(tools, work, row, ready, lease, steps)
     complete = True
     for change in ready:
         if change.lane is None:
@@ -164,7 +165,9 @@ def _begin(tools: Tools, work: Work, name: str, ready: list[Change]) -> Ingestio
     return recording.begin(tools, work.plan.plan_id, recipe, recorded, serial)
 
 
-def _prepare(tools: Tools, work: Work, row: IngestionRow, ready: list[Change], steps: Steps) -> IngestionRow:
+def _prepare(
+    tools: Tools, work: Work, row: IngestionRow, ready: list[Change], lease: Lease, steps: Steps
+) -> IngestionRow:
     """Everything that comes before files are loaded, with the ingestion held alone."""
     recipe = work.recipes[row.name]
     rebuilt = any("branch_created" in _operations(change) for change in ready)
@@ -181,7 +184,9 @@ def _prepare(tools: Tools, work: Work, row: IngestionRow, ready: list[Change], s
                     continue  # it comes with the rebuilt table, in one step
                 case Action.SCHEMA:
                     with steps.step("schema_changed") as details:
-                        row = changes.change_schema(tools, recipe, row)
+                        changes.change_schema(tools, recipe, row)
+                    _fill(tools, work, recipe, row, change, lease, steps)
+                    row = changes.record_schema(tools, recipe, row, "auto_merge")
                 case Action.ADOPT:
                     with steps.step("table_adopted") as details:
                         row = changes.adopt(tools, recipe, row)
@@ -191,6 +196,19 @@ def _prepare(tools: Tools, work: Work, row: IngestionRow, ready: list[Change], s
                     assert_never(action)
             details["table"] = row.table
     return row
+
+
+def _fill(
+    tools: Tools, work: Work, recipe: Recipe, row: IngestionRow, change: Change, lease: Lease, steps: Steps
+) -> None:
+    """Fill the changed columns out of `_rescued`, where the plan says so, before the change counts as done."""
+    for operation in change.operations:
+        if operation.operation == "rescued_filled":
+            places = changes.places_to_fill(recipe, row, every_column=bool(operation.details.get("every_column")))
+            table = recipe.spec.destination.table
+            tools.switch_profile(recipe.spec.compute.of("live"))
+            with steps.step("rescued_filled", table=table) as details:
+                details.update(fill_from_rescued(tools, table, row.name, work.plan.plan_id, places, lease))
 
 
 def _leave(tools: Tools, name: str, ready: list[Change], steps: Steps) -> None:

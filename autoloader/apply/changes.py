@@ -11,7 +11,7 @@ from autoloader.apply.recording import row_of
 from autoloader.apply.tools import Tools
 from autoloader.errors import LakeError
 from autoloader.lake import SchemaUpdate
-from autoloader.schema import ChangeClass, ChangeKind, TableSchema, compare
+from autoloader.schema import ChangeClass, ChangeKind, Place, TableSchema, compare
 from autoloader.spec import partition_field
 
 if TYPE_CHECKING:
@@ -62,15 +62,20 @@ def _columns_to_partition_by(recipe: Recipe, row: IngestionRow, table: TableSche
     return schema_update(_known(row, table), recipe.schema)
 
 
-def change_schema(tools: Tools, recipe: Recipe, row: IngestionRow) -> IngestionRow:
-    """Bring the table's columns to the planned ones by metadata alone, and remember the new version."""
+def change_schema(tools: Tools, recipe: Recipe, row: IngestionRow) -> None:
+    """Bring the table's columns to the planned ones by metadata alone; `record_schema` remembers them."""
     schema = recipe.schema
     if schema is None:
         raise LakeError(f"There is no schema for {recipe.spec.name}.")
     table = tools.lake.table(recipe.spec.destination.table)
     if table is not None:
         tools.lake.evolve(table.name, schema_update(_known(row, table.schema), schema))
-    return record_schema(tools, recipe, row, "auto_merge")
+
+
+def places_to_fill(recipe: Recipe, row: IngestionRow, *, every_column: bool) -> tuple[Place, ...]:
+    """Where values of `_rescued` go: places that the recorded columns lack, or every one of the recipe's."""
+    known = None if every_column or row.schema is None else schemas.from_data(row.schema)
+    return () if recipe.schema is None else schemas.places(known, recipe.schema)
 
 
 def record_schema(tools: Tools, recipe: Recipe, row: IngestionRow, resolution: str) -> IngestionRow:

@@ -61,7 +61,7 @@ def remove_rows(tools: Tools, table: str, branch: str | None, batch_id: str, src
         job = loader.RewriteJob(
             batch_id=batch_id, main=tools.lake.write_format(table, branch=branch), storage=tools.storage
         )
-        rewritten = engine.map(_rewrite_tasks(partial, engine.parallelism), loader.rewrite_files(job), loader.RESULT)
+        rewritten = engine.map(rewrite_tasks(partial, engine.parallelism), loader.rewrite_files(job), loader.RESULT)
     return Removal(tuple(found.path for found in held), rewritten, rows)
 
 
@@ -121,7 +121,8 @@ def _all_versions(tools: Tools, name: str, files: pa.Table) -> pa.Array:
     return pc.unique(pa.concat_arrays([*files["replaces"].chunks, *loaded["src_file_id"].chunks]))
 
 
-def _rewrite_tasks(held: list[HeldFile], parallelism: int) -> pa.Table:
+def rewrite_tasks(held: list[HeldFile], parallelism: int) -> pa.Table:
+    """Data files to write anew, as rows of `loader.REWRITE_TASK`."""
     sizes = pa.array([found.size_bytes for found in held], pa.int64())
     return pa.table(
         {

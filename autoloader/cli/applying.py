@@ -24,6 +24,7 @@ ENGINES = ("auto", "local", "cluster", "connect", "sail")
 @selection_options
 @click.option("--refresh", multiple=True, metavar="NAME=MODE", help="full, new-only or clear-history.")
 @click.option("--reingest", multiple=True, metavar="NAME=GLOB", help="Load these files again.")
+@click.option("--fill", multiple=True, metavar="NAME=HOW", help="New columns in old rows: none, rescued or files.")
 @click.option("--auto-approve", "-y", "approved", is_flag=True, help="Do not ask.")
 @click.option("--max-usd", type=click.FloatRange(min=0), metavar="N", help="Refuse to spend more.")
 @click.option("--resume", metavar="RUN", help="Finish what this run left.")
@@ -39,6 +40,7 @@ def apply(  # one parameter per option of the contract
     confirm: tuple[str, ...],
     refresh: tuple[str, ...],
     reingest: tuple[str, ...],
+    fill: tuple[str, ...],
     approved: bool,
     max_usd: float | None,
     resume: str | None,
@@ -68,6 +70,7 @@ def apply(  # one parameter per option of the contract
         confirm=confirm,
         refresh=pairs(refresh, "--refresh"),
         reingest=selections(reingest, "--reingest"),
+        fill=pairs(fill, "--fill"),
         max_usd=max_usd,
         resume=resume,
     )

@@ -72,6 +72,7 @@ def schema() -> None:
 @click.option("--out", metavar="FILE", help="Save the plan: a folder, or an archive when it ends in .zip.")
 @click.option("--refresh", multiple=True, metavar="NAME=MODE", help="full, new-only or clear-history.")
 @click.option("--reingest", multiple=True, metavar="NAME=GLOB", help="Load these files again.")
+@click.option("--fill", multiple=True, metavar="NAME=HOW", help="New columns in old rows: none, rescued or files.")
 @click.option("--refresh-only", is_flag=True, help="Show only what moved behind our back.")
 @click.option("--detailed-exitcode", is_flag=True, help="Exit 2 when changes are planned.")
 @format_option(*PLAN_FORMATS)
@@ -91,6 +92,7 @@ def plan(  # one parameter per option of the contract
     out: str | None,
     refresh: tuple[str, ...],
     reingest: tuple[str, ...],
+    fill: tuple[str, ...],
     refresh_only: bool,
     detailed_exitcode: bool,
     output: str,
@@ -113,6 +115,7 @@ def plan(  # one parameter per option of the contract
         confirm=confirm,
         refresh=pairs(refresh, "--refresh"),
         reingest=selections(reingest, "--reingest"),
+        fill=pairs(fill, "--fill"),
         refresh_only=refresh_only,
         max_usd=max_usd,
         offline=offline,

@@ -7,7 +7,7 @@ row of SQLite and one JSON file. Nothing here reads a clock, asks a person, or k
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
@@ -294,6 +294,21 @@ class Lake:
         """The data files with rows of those source file versions, sorted by path; exact."""
         with explained(f"the data files of {name} cannot be read"):
             found: tuple[HeldFile, ...] = self._work.files_holding(self._catalog, name, tuple(src_file_ids), branch)
+            return found
+
+    def files_rescuing(self, name: str, keys: Collection[str], names: Collection[str]) -> tuple[HeldFile, ...]:
+        """The data files with rows that have one of those keys in `_rescued`, sorted by path; exact.
+
+        Args:
+            name: The table.
+            keys: The keys; case does not count.
+            names: Columns that are to be filled; data files that are partitioned by one of them are left out.
+
+        Returns:
+            `held` says under 0 how many rows have one; nothing for a table without lineage columns.
+        """
+        with explained(f"the data files of {name} cannot be read"):
+            found: tuple[HeldFile, ...] = self._work.files_rescuing(self._catalog, name, keys, names)
             return found
 
     def row_counts(

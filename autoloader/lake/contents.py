@@ -6,7 +6,7 @@ Imports PyIceberg: loaded by `tables` only.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
@@ -22,6 +22,7 @@ from autoloader.lake.commits import live_files
 from autoloader.lake.datafiles import partition_json
 from autoloader.lake.state import HeldFile
 from autoloader.loader import local_path
+from autoloader.loader.rescued import parts
 
 COUNTS: Final = pa.schema(
     [
@@ -55,19 +56,54 @@ def files_holding(table: Table, id_column: str, ids: Sequence[int], branch: str 
                 column = batch.column(0)
                 for found in pc.value_counts(column.filter(pc.is_in(column, gone))).to_pylist():
                     held[found["values"]] = held.get(found["values"], 0) + found["counts"]
-        if not held:
-            return None
-        return HeldFile(
-            path=file.file_path,
-            size_bytes=file.file_size_in_bytes,
-            rows=file.record_count,
-            held=held,
-            spec_id=file.spec_id,
-            partition_json=partition_json(file.partition),
-        )
+        return held_file(file, held) if held else None
 
     with ThreadPoolExecutor(_READERS) as pool:
         return tuple(sorted((h for h in pool.map(count, candidates) if h), key=lambda h: h.path))
+
+
+def files_rescuing(table: Table, keys: Collection[str], names: Collection[str]) -> tuple[HeldFile, ...]:
+    """The data files with rows that have one of those keys in `_rescued`; sorted by path, `held` counts the rows.
+
+    Exact: where statistics do not say that it is null throughout, the column itself is read.
+
+    Args:
+        table: The table.
+        keys: The keys; case does not count.
+        names: Columns that are to be filled. A data file that is partitioned by one of them is left out, as its rows
+            would belong to another partition.
+    """
+    field_id = table.schema().find_field("_rescued").field_id
+    filled = {f.field_id for f in table.schema().fields if f.name in names}
+    barred = {i for i, spec in table.specs().items() if any(f.source_id in filled for f in spec.fields)}
+    folded = {key.casefold() for key in keys}
+
+    def count(file: DataFile) -> HeldFile | None:
+        rows = 0
+        for batch in _batches(table, file, [field_id]):
+            texts = batch.column(0).drop_null().to_pylist()
+            rows += sum(any(key.casefold() in folded for key, _ in parts(text)) for text in texts)
+        return held_file(file, {0: rows}) if rows else None
+
+    candidates = [f for f in live_files(table) if f.spec_id not in barred and not _all_null(f, field_id)]
+    with ThreadPoolExecutor(_READERS) as pool:
+        return tuple(sorted((h for h in pool.map(count, candidates) if h), key=lambda h: h.path))
+
+
+def _all_null(file: DataFile, field_id: int) -> bool:
+    return (file.null_value_counts or {}).get(field_id) == file.record_count
+
+
+def held_file(file: DataFile, held: Mapping[int, int]) -> HeldFile:
+    """A data file as the lake tells of it."""
+    return HeldFile(
+        path=file.file_path,
+        size_bytes=file.file_size_in_bytes,
+        rows=file.record_count,
+        held=held,
+        spec_id=file.spec_id,
+        partition_json=partition_json(file.partition),
+    )
 
 
 def row_counts(table: Table, branch: str | None, snapshot_id: int | None, *, with_paths: bool) -> pa.Table:

@@ -138,6 +138,7 @@ class Commit:
     """One batch, ready to be committed.
 
     Attributes:
+        run_id: Its run; None where no source file was loaded for it.
         data_files: `loader.RESULT` rows; those that are not data files are ignored.
         removed_files: Paths of data files that leave the table in the same snapshot.
         branch: Where to; None = `main`.
@@ -147,7 +148,7 @@ class Commit:
 
     batch_id: str
     plan_id: str
-    run_id: str
+    run_id: str | None
     fencing_token: int
     ingestion: str
     data_files: pa.Table | None = None
@@ -159,10 +160,11 @@ class Commit:
     @property
     def summary(self) -> dict[str, str]:
         """The snapshot properties, which outside tools may rely on."""
+        run = {RUN_ID: self.run_id} if self.run_id is not None else {}
         return {
             BATCH_ID: self.batch_id,
             PLAN_ID: self.plan_id,
-            RUN_ID: self.run_id,
+            **run,
             FENCING_TOKEN: str(self.fencing_token),
             INGESTION: self.ingestion,
         }

@@ -6,7 +6,7 @@ Loaded by the `Lake` façade when first needed, because importing PyIceberg take
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 import pyarrow as pa
@@ -382,6 +382,14 @@ def files_holding(catalog: Catalog, name: str, ids: Sequence[int], branch: str |
     table = needed(catalog, name)
     column = "src_file_id" if name.endswith(quarantine_name("")) else "_src_file_id"
     return contents.files_holding(table, column, ids, branch)
+
+
+def files_rescuing(catalog: Catalog, name: str, keys: Collection[str], names: Collection[str]) -> tuple[HeldFile, ...]:
+    """The data files with rows that have one of those keys in `_rescued`; none without lineage columns."""
+    table = load(catalog, name)
+    if table is None or all(field.name != "_rescued" for field in table.schema().fields):
+        return ()
+    return contents.files_rescuing(table, keys, names)
 
 
 def referenced(table: Table) -> frozenset[str]:

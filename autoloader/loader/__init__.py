@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from autoloader.loader.job import GROWS, RESULT, REWRITE_TASK, TASK, LoadJob, RewriteJob, WriteFormat
+from autoloader.loader.job import GROWS, RESULT, REWRITE_TASK, TASK, FillJob, LoadJob, RewriteJob, WriteFormat
 from autoloader.loader.writer import local_path
 
 if TYPE_CHECKING:
@@ -22,9 +22,11 @@ __all__ = [
     "RESULT",
     "REWRITE_TASK",
     "TASK",
+    "FillJob",
     "LoadJob",
     "RewriteJob",
     "WriteFormat",
+    "fill_files",
     "load_files",
     "local_path",
     "rewrite_files",
@@ -41,10 +43,15 @@ def rewrite_files(job: RewriteJob) -> Mapper:
     return _Lazily("rewrite", "rewrite_files", job)
 
 
+def fill_files(job: FillJob) -> Mapper:
+    """The function for `mapInArrow`: batches of `REWRITE_TASK` in, `data_file` rows of `RESULT` out."""
+    return _Lazily("filling", "fill_files", job)
+
+
 class _Lazily:
     """Picklable; imports the reader and DuckDB where it is called, not where it is made."""
 
-    def __init__(self, module: str, name: str, job: LoadJob | RewriteJob) -> None:
+    def __init__(self, module: str, name: str, job: LoadJob | RewriteJob | FillJob) -> None:
         self._module, self._name, self._job = module, name, job
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

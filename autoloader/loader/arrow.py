@@ -30,7 +30,7 @@ def write_batches(reader: pa.RecordBatchReader, schema_json: str, path: Path, co
     rows = 0
     with pq.ParquetWriter(path, schema, compression=codec.removesuffix("_raw")) as writer:
         for batch in reader:
-            columns: list[Any] = [_cast(batch.column(i), field.type) for i, field in enumerate(schema)]
+            columns: list[Any] = [cast(batch.column(i), field.type) for i, field in enumerate(schema)]
             writer.write_table(pa.table(columns, schema=schema))
             rows += batch.num_rows
     if rows == 0:
@@ -38,7 +38,8 @@ def write_batches(reader: pa.RecordBatchReader, schema_json: str, path: Path, co
     return rows
 
 
-def _cast(column: pa.Array, kind: pa.DataType) -> pa.Array:
+def cast(column: pa.Array, kind: pa.DataType) -> pa.Array:
+    """A column as PyIceberg's Arrow type for it."""
     if column.type == kind:
         return column
     if isinstance(column.type, pa.BaseExtensionType):

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 if TYPE_CHECKING:
     from autoloader.reader import ReadContract
+    from autoloader.schema import Place
 
 GROWS: Final = "GROWS"
 """State of a file that gave no rows because it asks for columns or types first (`asks`)."""
@@ -56,6 +57,7 @@ RESULT: Final = pa.schema(
         pa.field("footer", pa.binary()),  # the Parquet footer with its length and magic
         pa.field("src_file_ids", pa.list_(pa.int64())),
         pa.field("replaces", pa.string()),  # path of the data file that this one is a rewrite of
+        pa.field("filled_rows", pa.int64()),  # of a rewrite: rows that got values out of `_rescued`
     ]
 )
 """What a task says: one `file` row per source file, one `data_file` row per Parquet file it wrote."""
@@ -71,7 +73,7 @@ REWRITE_TASK: Final = pa.schema(
         pa.field("remove_ids", pa.list_(pa.int64()), nullable=False),  # rows with these leave
     ]
 )
-"""One row per data file to write anew without some source files' rows."""
+"""One row per data file to write anew, without some source files' rows or with values filled in."""
 
 Mapper = Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]
 
@@ -138,5 +140,20 @@ class RewriteJob:
     batch_id: str
     main: WriteFormat
     quarantine: WriteFormat | None = None
+    storage: Mapping[str, Any] = field(default_factory=dict)
+    workdir: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FillJob:
+    """What every task that fills columns out of `_rescued` needs to know.
+
+    Attributes:
+        places: Which keys go where.
+    """
+
+    batch_id: str
+    main: WriteFormat
+    places: tuple[Place, ...]
     storage: Mapping[str, Any] = field(default_factory=dict)
     workdir: str | None = None

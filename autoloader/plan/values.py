@@ -87,7 +87,7 @@ class Impact:
         files_to_process: Files to load.
         files_skipped: Listed or remembered files that are not loaded now.
         files_by_disposition: Count per disposition value, zero counts left out, in the order of the enum.
-        bytes_to_process: Stored (compressed) bytes to read.
+        bytes_to_process: Stored (compressed) bytes to read, of source files or of data files to write anew.
         cost_usd: Dollars.
         duration_minutes: Minutes of wall clock.
         basis: One sentence: where the figures come from ("uncalibrated: …", "12 runs, median error 8 %").
@@ -104,6 +104,11 @@ class Impact:
     basis: str | None = None
     oldest_file_date: str | None = None
     newest_file_date: str | None = None
+
+    @property
+    def works(self) -> bool:
+        """Whether there is anything to load, or data files to write anew."""
+        return self.files_to_process > 0 or self.bytes_to_process > 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from autoloader.planner.blocks import WAITING
 from autoloader.planner.build import build_plan
-from autoloader.planner.facts import Asked, Looked, Recorded, State, TableFacts, refresh_of
+from autoloader.planner.facts import Asked, Looked, Recorded, Rescued, State, TableFacts, refresh_of
 from autoloader.planner.progress import backfill_progress
 from autoloader.planner.rules import rules_for, selector
 from autoloader.planner.stale import stale
@@ -14,6 +14,7 @@ __all__ = [
     "Asked",
     "Looked",
     "Recorded",
+    "Rescued",
     "State",
     "TableFacts",
     "backfill_progress",

@@ -24,7 +24,7 @@ from autoloader.plan import (
 )
 from autoloader.planner import impacts
 from autoloader.planner.blocks import loaded_count
-from autoloader.planner.facts import Asked, Looked, Recorded, State, TableFacts, refresh_of
+from autoloader.planner.facts import Asked, Looked, Recorded, Rescued, State, TableFacts, refresh_of
 from autoloader.planner.guardrails import replaced_percent, verdicts
 from autoloader.planner.ingestion import Part, plan_ingestion
 from autoloader.planner.loads import Case
@@ -43,6 +43,7 @@ def build_plan(
     settings: Settings | None = None,
     schemas: Mapping[str, TableSchema] | None = None,
     history: Mapping[str, Sequence[History]] | None = None,
+    rescued: Mapping[str, Rescued] | None = None,
     asked: Asked | None = None,
     diagnostics: Sequence[Diagnostic] = (),
     notes: Sequence[str] = (),
@@ -59,6 +60,7 @@ def build_plan(
         settings: Prices, compute profiles, guardrails; None = the defaults.
         schemas: Ingestion name -> the schema that its table is to have, declared or inferred.
         history: Ingestion name -> its finished runs.
+        rescued: Ingestion name -> values of its table's rows that are to be taken out of `_rescued`.
         asked: Wishes of the command line.
         diagnostics: Found on the way by other rooms.
         notes: Said on the way by other rooms; told where there is a change. Nothing may be added to a plan
@@ -71,6 +73,7 @@ def build_plan(
     wishes, rules = asked or Asked(), settings or Settings()
     wanted = [spec for spec in specs if wishes.takes(spec.name) and spec.name not in wishes.not_due]
     cases = [_case(spec, state, looked, tables, rules, schemas or {}, history or {}, wishes) for spec in wanted]
+    cases = [replace(case, rescued=(rescued or {}).get(case.spec.name)) for case in cases]
     parts = [plan_ingestion(case) for case in cases]
     changes = [change for part in parts for change in part.changes]
     changes = _ordered([*changes, *_removed(specs, state, tables, wishes)])
@@ -226,8 +229,8 @@ def _verdicts(
 
 
 def _denied(change: Change, verdict: Verdict) -> Change:
-    """A guardrail that refuses stops every change that loads or rebuilds."""
-    works = Action.LOAD in change.actions or Action.REBUILD in change.actions
+    """A guardrail that refuses stops every change that loads, rebuilds or rewrites."""
+    works = Action.LOAD in change.actions or Action.REBUILD in change.actions or change.impact.bytes_to_process > 0
     if change.blocked is not None or not works:
         return change
     why = f"guardrail {verdict.id}: {verdict.value_text} is over {verdict.limit_text}"

@@ -106,6 +106,30 @@ class TableFacts:
         return self.snapshot_id is None or self.rows == 0
 
 
+FillMode = Literal["none", "rescued", "files"]
+"""How rows that are there get values of new columns: not at all, out of `_rescued`, or by loading their files again.
+
+Left open, what `_rescued` has for the columns that a plan changes is filled in; `rescued` asks for every column.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Rescued:
+    """Values that rows have only in `_rescued`, for which the wanted schema has a place.
+
+    Attributes:
+        columns: Names of the columns, sorted.
+        rows: Rows that have such a value.
+        data_files: Data files with such rows.
+        size_bytes: Their size.
+    """
+
+    columns: tuple[str, ...]
+    rows: int
+    data_files: int
+    size_bytes: int
+
+
 @dataclass(frozen=True, slots=True)
 class Looked:
     """What storage showed for one ingestion.
@@ -134,6 +158,7 @@ class Asked:
         not_due: Ingestions left out because their schedule is not due -> the sentence that says when it is.
         refresh: Ingestion -> mode, from the command line.
         reingest: Ingestion -> selectors, from the command line.
+        fill: Ingestion -> how columns that a plan adds get their values, see `FillMode`.
         confirmed: Ingestions whose source may be empty or have lost most of its files.
         max_usd: A guardrail for this plan alone.
         expires_in: Life of a saved plan, None = no end.
@@ -145,6 +170,7 @@ class Asked:
     not_due: Mapping[str, str] = field(default_factory=dict)
     refresh: Mapping[str, RefreshMode] = field(default_factory=dict)
     reingest: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    fill: Mapping[str, FillMode] = field(default_factory=dict)
     confirmed: frozenset[str] = frozenset()
     max_usd: Decimal | None = None
     expires_in: timedelta | None = None

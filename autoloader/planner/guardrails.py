@@ -23,7 +23,7 @@ def verdicts(
     """
     usd = totals.cost_usd.expected if totals.cost_usd is not None else None
     seconds = totals.duration_minutes.expected * 60 if totals.duration_minutes is not None else None
-    if totals.files_to_process == 0:
+    if not totals.works:
         usd, seconds = usd or Decimal(0), seconds or Decimal(0)
     held: list[tuple[str, Threshold | None, Decimal | None]] = [
         ("max_usd", guardrails.max_usd, usd),

@@ -163,6 +163,18 @@ def price(
     return estimate(Work(files, size, spec.source.format, listed), settings.prices, settings.compute.get(name), known)
 
 
+def rewriting(spec: IngestionSpec, settings: Settings, data_files: int, size_bytes: int) -> Impact:
+    """The price of writing data files of the table anew: bytes without a source file."""
+    profile = settings.compute.get(spec.compute.live)
+    found = estimate(Work(data_files, size_bytes, "parquet"), settings.prices, profile)
+    return Impact(
+        bytes_to_process=size_bytes,
+        cost_usd=spread(found.cost_usd),
+        duration_minutes=spread(found.duration_minutes),
+        basis=found.basis,
+    )
+
+
 def spread(found: Range | None) -> Spread | None:
     """The plan's form of a range."""
     return None if found is None else Spread(found.low, found.expected, found.high)
@@ -170,7 +182,7 @@ def spread(found: Range | None) -> Spread | None:
 
 def total_impact(impacts: Sequence[Impact], everything: Sequence[Group]) -> Impact:
     """The sum of the changes that may be applied, and Spark's start once; skipped files are those of all."""
-    loads = [impact for impact in impacts if impact.files_to_process]
+    loads = [impact for impact in impacts if impact.works]
     counts = _counts(everything)
     files = sum(impact.files_to_process for impact in loads)
     return Impact(

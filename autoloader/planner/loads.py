@@ -14,7 +14,7 @@ from autoloader.diff import START_REASON
 from autoloader.inventory import WORK, Disposition, Lane
 from autoloader.plan import Action, Change, Operation, Reason
 from autoloader.planner import impacts
-from autoloader.planner.facts import Asked, Looked, Recorded, RefreshMode, TableFacts
+from autoloader.planner.facts import Asked, Looked, Recorded, RefreshMode, Rescued, TableFacts
 from autoloader.planner.impacts import Group
 from autoloader.schema import TableSchema
 from autoloader.spec import IngestionSpec, Settings
@@ -46,6 +46,7 @@ class Case:
 
     Attributes:
         table: The table that the spec names.
+        rescued: Values that its rows have only in `_rescued`, None = none are to be filled in.
         moving: The ingestion's table under its old name, where it is to be renamed to the one that the spec names.
     """
 
@@ -60,6 +61,7 @@ class Case:
     history: Sequence[History]
     groups: tuple[Group, ...] = field(default=())
     moving: TableFacts | None = None
+    rescued: Rescued | None = None
 
     @property
     def files(self) -> pa.Table | None:

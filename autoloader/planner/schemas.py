@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from autoloader.plan import Action, Block, Change, Operation, Reason
+from autoloader.planner.facts import Rescued, TableFacts
+from autoloader.planner.impacts import rewriting
 from autoloader.planner.loads import Case
-from autoloader.schema import ChangeClass, SchemaChange, compare, to_data
+from autoloader.schema import ChangeClass, SchemaChange, TableSchema, compare, to_data
 
 
 def schema_change(case: Case) -> Change | None:
@@ -17,9 +21,9 @@ def schema_change(case: Case) -> Change | None:
         return None
     changes = compare(known, wanted)
     if not changes:
-        return None
+        return None if case.rescued is None else _filled(case, case.rescued, case.table, known)
     worst = _worst(changes)
-    return Change(
+    changed = Change(
         ingestion=case.spec.name,
         actions=(Action.SCHEMA,),
         reason=Reason.SCHEMA_CHANGED,
@@ -40,6 +44,44 @@ def schema_change(case: Case) -> Change | None:
             ),
         ),
         blocked=_block(case, changes),
+    )
+    return changed if case.rescued is None else _with_values(case, changed, case.rescued)
+
+
+def _filled(case: Case, rescued: Rescued, table: TableFacts, schema: TableSchema) -> Change:
+    """The columns stay; rows get the values that fit them by now."""
+    name = case.spec.destination.table
+    alone = Change(
+        ingestion=case.spec.name,
+        actions=(Action.SCHEMA,),
+        reason=Reason.SCHEMA_CHANGED,
+        detail=f"--fill {case.spec.name}=rescued asks for what rows of {name} have in _rescued",
+        before={"table": name, "schema": to_data(schema), "schema_id": table.schema_id},
+        after={"table": name, "schema": to_data(schema), "class": ChangeClass.NEEDS_VALUES.value},
+    )
+    return _with_values(case, alone, rescued)
+
+
+def _with_values(case: Case, change: Change, rescued: Rescued) -> Change:
+    """A change of columns that also fills them in the rows that are there, out of `_rescued`, with its price."""
+    number = rescued.rows
+    step = Operation(
+        "rescued_filled",
+        {
+            "columns": list(rescued.columns),
+            "rows": number,
+            "data_files": rescued.data_files,
+            "bytes": rescued.size_bytes,
+            "class": ChangeClass.NEEDS_VALUES.value,
+            "every_column": case.asked.fill.get(case.spec.name) == "rescued",
+        },
+    )
+    rows = f"{number:,} row{'s' * (number != 1)} {'have' if number != 1 else 'has'}"
+    return replace(
+        change,
+        detail=f"{change.detail}; {rows} values of {', '.join(rescued.columns)} in _rescued, no file is read for them",
+        impact=rewriting(case.spec, case.settings, rescued.data_files, rescued.size_bytes),
+        operations=(*change.operations, step),
     )
 
 

@@ -234,8 +234,8 @@ def _warm(engines: Engines, planned: Planned) -> None:
     if planned.plan.errored:
         return
     for change in planned.plan.changes:
-        if change.lane is not None and change.impact.files_to_process and change.blocked is None:
-            engines.begin(_recipe(planned, change).spec.compute.of(change.lane))
+        if change.impact.works and change.blocked is None:
+            engines.begin(_recipe(planned, change).spec.compute.of(change.lane or "live"))
             return
 
 

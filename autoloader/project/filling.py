@@ -8,15 +8,19 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from autoloader import schema as schemas
 from autoloader.cost import History, Work, estimate
 from autoloader.inventory import FileState
+from autoloader.planner import Rescued, refresh_of
 from autoloader.planner.impacts import spread
 from autoloader.render import bytes_text, money_text, plural
-from autoloader.schema import ChangeKind, TableSchema, compare
+from autoloader.schema import ChangeKind, Place, TableSchema, compare
 
 if TYPE_CHECKING:
+    from autoloader.apply import Recipe
     from autoloader.ledger import Ledger
-    from autoloader.planner import Recorded
+    from autoloader.planner import Asked, Recorded, State, TableFacts
+    from autoloader.project.looking import Eyes
     from autoloader.spec import IngestionSpec, Settings
 
 
@@ -28,6 +32,7 @@ def ways_to_fill(
     files: pa.Table,
     settings: Settings,
     history: Sequence[History],
+    rescued: Rescued | None = None,
 ) -> list[str]:
     """For each column that a plan adds: leave it null, load the files that have it, or load all; each priced.
 
@@ -39,13 +44,14 @@ def ways_to_fill(
         files: `inventory.LEDGER_SLICE` of the ingestion.
         settings: Prices and compute profiles.
         history: Its finished runs.
+        rescued: What the plan fills in from `_rescued`.
 
     Returns:
         One note per added column, in the order of the columns.
     """
     if recorded is None or recorded.schema is None or wanted is None:
         return []
-    added = {c.column for c in compare(recorded.schema, wanted) if c.kind is ChangeKind.ADD and "." not in c.column}
+    added = _added(recorded.schema, wanted)
     loaded = files.filter(pc.equal(files["state"], FileState.SUCCESS.value))
     if not added or loaded.num_rows == 0:
         return []
@@ -54,8 +60,57 @@ def ways_to_fill(
     for column in wanted.columns:
         if column.name in added:
             having = [number for number, names in versions.items() if column.file_name.casefold() in names]
-            notes.append(_note(spec, column.name, having, loaded, settings, history))
+            filled = rescued is not None and column.name in rescued.columns
+            notes.append(_note(spec, column.name, having, loaded, settings, history, filled=filled))
     return notes
+
+
+def rescued_of(
+    eyes: Eyes,
+    state: State,
+    recipes: Mapping[str, Recipe],
+    tables: Mapping[str, TableFacts | None],
+    asked: Asked,
+) -> dict[str, Rescued]:
+    """Per ingestion whose columns change, or that is asked to be filled: what its table has in `_rescued` for them.
+
+    A table that is built anew, or whose files are loaded again for the columns, is not asked.
+    """
+    found = {}
+    for name, recipe in recipes.items():
+        how, recorded = asked.fill.get(name), state.recorded(recipe.spec)
+        skipped = how in ("none", "files") or refresh_of(recipe.spec, recorded, asked) is not None
+        if recorded is None or recorded.schema is None or recipe.schema is None or skipped:
+            continue
+        places = schemas.places(None if how == "rescued" else recorded.schema, recipe.schema)
+        table = recipe.spec.destination.table
+        if places and tables.get(table) is not None:
+            eyes.talk(f"Looking for values in _rescued of {table}")
+            rescued = _rescued(eyes, table, places)
+            if rescued is not None:
+                found[name] = rescued
+    return found
+
+
+def _rescued(eyes: Eyes, table: str, places: Sequence[Place]) -> Rescued | None:
+    names = {place.path[0] for place in places}
+    held = eyes.lake.files_rescuing(table, {place.key for place in places}, names)
+    if not held:
+        return None
+    rows = sum(sum(each.held.values()) for each in held)
+    return Rescued(tuple(sorted(names)), rows, len(held), sum(each.size_bytes for each in held))
+
+
+def fingerprints_to_fill(ledger: Ledger, name: str, known: TableSchema, wanted: TableSchema) -> frozenset[str]:
+    """Fingerprints of the loaded files that have a column which the wanted schema adds."""
+    added = _added(known, wanted)
+    names = {column.file_name.casefold() for column in wanted.columns if column.name in added}
+    rows = ledger.schema_versions(name)
+    return frozenset(row.fingerprint for row in rows if row.fingerprint and names & _names(row.schema))
+
+
+def _added(known: TableSchema, wanted: TableSchema) -> set[str]:
+    return {c.column for c in compare(known, wanted) if c.kind is ChangeKind.ADD and "." not in c.column}
 
 
 def _names(columns: Sequence[Mapping[str, Any]]) -> frozenset[str]:
@@ -69,6 +124,8 @@ def _note(
     loaded: pa.Table,
     settings: Settings,
     history: Sequence[History],
+    *,
+    filled: bool,
 ) -> str:
     mine = loaded.filter(pc.is_in(loaded["schema_version"], value_set=pa.array(list(versions), pa.int32())))
     have = "has" if mine.num_rows == 1 else "have"
@@ -77,9 +134,11 @@ def _note(
     if mine.num_rows == 0:
         return f"{head}; it is null in the rows that are there."
     those = " ".join(f"--reingest {spec.name}=schema:{version}" for version in versions)
+    leave = "Leave it null in their rows (free)"
+    if filled:
+        leave = f"What rows have of it in _rescued is filled in; or leave it null: --fill {spec.name}=none (free)"
     return (
-        f"{head}. Leave it null in their rows (free), load those files again: {those}"
-        f" ({_price(spec, mine, settings, history)}), or {everything}."
+        f"{head}. {leave}, load those files again: {those} ({_price(spec, mine, settings, history)}), or {everything}."
     )
 
 

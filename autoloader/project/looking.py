@@ -164,9 +164,23 @@ def look_at_all(
 
 
 def look_at(
-    eyes: Eyes, spec: IngestionSpec, recorded: Recorded | None, history: Sequence[History], asked: Asked
+    eyes: Eyes,
+    spec: IngestionSpec,
+    recorded: Recorded | None,
+    history: Sequence[History],
+    asked: Asked,
+    *,
+    fill_fingerprints: frozenset[str] = frozenset(),
 ) -> Looked:
     """List one source and hold it against the ledger.
+
+    Args:
+        eyes: How to look.
+        spec: The ingestion.
+        recorded: What is recorded of it.
+        history: Its finished runs.
+        asked: What the person wants of the plan.
+        fill_fingerprints: Loaded files to load again, because they have columns that the table lacked.
 
     Raises:
         SourceError: The listing could not be completed.
@@ -191,6 +205,7 @@ def look_at(
         history=history,
         asked=asked,
         unseen=unseen,
+        fill_fingerprints=fill_fingerprints,
     )
     files = diff(found.table, known, rules)
     near: tuple[str, ...] = ()

@@ -29,6 +29,7 @@ class Wishes:
         due: Only ingestions whose schedule is due.
         refresh: Ingestion to refresh mode.
         reingest: Ingestion to selectors: globs, `state:FAILED`, `schema:3`, `batch:ID`, `dates:FROM..UNTIL`.
+        fill: Ingestion to how columns that are added get values in the rows that are there: none, rescued or files.
         confirm: Ingestions whose source may be empty or have lost most of its files.
         refresh_only: Only what moved behind our back.
         max_usd: Refuse to spend more dollars.
@@ -40,6 +41,7 @@ class Wishes:
     due: bool = False
     refresh: Mapping[str, str] = field(default_factory=dict)
     reingest: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    fill: Mapping[str, str] = field(default_factory=dict)
     confirm: tuple[str, ...] = ()
     refresh_only: bool = False
     max_usd: Decimal | None = None

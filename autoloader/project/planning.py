@@ -11,9 +11,9 @@ from autoloader.cost import History
 from autoloader.errors import AutoloaderError, ReadError, SettingsError, SourceError
 from autoloader.inventory import DIFF
 from autoloader.plan import Diagnostic, Severity
-from autoloader.planner import Asked, Looked, State, TableFacts, build_plan
-from autoloader.project.filling import ways_to_fill
-from autoloader.project.looking import Eyes, facts_of, history_of, look_at_all, state_of
+from autoloader.planner import Asked, Looked, Rescued, State, TableFacts, build_plan
+from autoloader.project.filling import fingerprints_to_fill, rescued_of, ways_to_fill
+from autoloader.project.looking import Eyes, facts_of, history_of, look_at, look_at_all, state_of
 from autoloader.project.planned import Planned, Wishes
 from autoloader.project.resolving import resolve
 from autoloader.schedule import next_due
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from autoloader.spec import IngestionSpec
 
 REFRESH_MODES = ("full", "new-only", "clear-history")
+FILL_MODES = ("none", "rescued", "files")
 
 
 def make_plan(eyes: Eyes, specs: ProjectSpecs, wishes: Wishes) -> Planned:
@@ -52,6 +53,8 @@ def make_plan(eyes: Eyes, specs: ProjectSpecs, wishes: Wishes) -> Planned:
         tables = _tables(eyes, [loaded.spec for loaded in specs.ingestions], state)
         looked = look_at_all(eyes, [loaded.spec for loaded in wanted], state, history, asked)
     recipes, problems = _recipes(eyes, wanted, looked)
+    looked |= _looked_to_fill(eyes, state, recipes, history, asked)
+    rescued = rescued_of(eyes, state, recipes, tables, asked)
     plan = build_plan(
         [loaded.spec for loaded in specs.ingestions],
         state,
@@ -62,18 +65,39 @@ def make_plan(eyes: Eyes, specs: ProjectSpecs, wishes: Wishes) -> Planned:
         settings=eyes.settings,
         schemas={name: recipe.schema for name, recipe in recipes.items() if recipe.schema is not None},
         history=history,
+        rescued=rescued,
         asked=asked,
         diagnostics=[*specs.diagnostics, *problems],
         notes=[
             *(note for recipe in recipes.values() for note in recipe.notes),
-            *_ways_to_fill(eyes, state, recipes, history),
+            *_ways_to_fill(eyes, state, recipes, history, rescued),
         ],
     )
     return Planned(plan, _all_files(looked), {name: recipe.to_data() for name, recipe in recipes.items()})
 
 
+def _looked_to_fill(
+    eyes: Eyes, state: State, recipes: Mapping[str, Recipe], history: Mapping[str, Sequence[History]], asked: Asked
+) -> dict[str, Looked]:
+    """The files of ingestions whose new columns are to be filled by loading again the files that have them."""
+    found = {}
+    for name, how in asked.fill.items():
+        recipe = recipes.get(name)
+        recorded = None if recipe is None else state.recorded(recipe.spec)
+        if how != "files" or recipe is None or recorded is None or asked.mode != "normal":
+            continue
+        if recorded.schema is not None and recipe.schema is not None:
+            prints = fingerprints_to_fill(eyes.ledger, recorded.name, recorded.schema, recipe.schema)
+            found[name] = look_at(eyes, recipe.spec, recorded, history[name], asked, fill_fingerprints=prints)
+    return found
+
+
 def _ways_to_fill(
-    eyes: Eyes, state: State, recipes: Mapping[str, Recipe], history: Mapping[str, Sequence[History]]
+    eyes: Eyes,
+    state: State,
+    recipes: Mapping[str, Recipe],
+    history: Mapping[str, Sequence[History]],
+    rescued: Mapping[str, Rescued],
 ) -> Iterator[str]:
     for name, recipe in recipes.items():
         recorded = state.recorded(recipe.spec)
@@ -81,19 +105,31 @@ def _ways_to_fill(
             continue
         known = eyes.ledger.slice(recorded.name, now=eyes.now)
         yield from ways_to_fill(
-            eyes.ledger, recipe.spec, recorded, recipe.schema, known, eyes.settings, history.get(name, ())
+            eyes.ledger,
+            recipe.spec,
+            recorded,
+            recipe.schema,
+            known,
+            eyes.settings,
+            history.get(name, ()),
+            rescued.get(name),
         )
 
 
 def _asked(specs: ProjectSpecs, state: State, wishes: Wishes, eyes: Eyes) -> Asked:
     names = {loaded.spec.name for loaded in specs.ingestions}
     removed = {recorded.name for recorded in state.ingestions} - names
-    for name in (*wishes.refresh, *wishes.reingest, *wishes.confirm):
+    for name in (*wishes.refresh, *wishes.reingest, *wishes.fill, *wishes.confirm):
         _require(name, names)
     for name, mode in wishes.refresh.items():
         if mode not in REFRESH_MODES:
             raise SettingsError(
                 f"There is no refresh mode {mode!r}.", fix=f"Write --refresh {name}=full, new-only or clear-history."
+            )
+    for name, how in wishes.fill.items():
+        if how not in FILL_MODES:
+            raise SettingsError(
+                f"There is no way {how!r} to fill columns.", fix=f"Write --fill {name}=none, rescued or files."
             )
     select = _selected(specs, names | removed, wishes.select) if wishes.select else None
     return Asked(
@@ -103,6 +139,7 @@ def _asked(specs: ProjectSpecs, state: State, wishes: Wishes, eyes: Eyes) -> Ask
         not_due=_not_due(specs, state, eyes) if wishes.due else {},
         refresh=dict(wishes.refresh),  # type: ignore[arg-type]  # checked above
         reingest=dict(wishes.reingest),
+        fill=dict(wishes.fill),  # type: ignore[arg-type]  # checked above
         confirmed=frozenset(wishes.confirm),
         max_usd=wishes.max_usd,
     )

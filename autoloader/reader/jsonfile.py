@@ -16,7 +16,7 @@ from autoloader.errors import ReadError
 from autoloader.reader.cells import is_plain
 from autoloader.reader.csvfile import numbered, open_lines
 from autoloader.reader.duck import first_row, literal
-from autoloader.reader.jsoncells import marked_numbers, shape_of
+from autoloader.reader.jsoncells import marked_numbers, shape_of, unknown_parts
 from autoloader.reader.jsonlook import Look, looks, merge_structures, pointer, spellings, structure_type
 from autoloader.reader.plain import check_utf8, first_bytes
 from autoloader.reader.raw import Raw, RawColumn, RowRule
@@ -232,6 +232,8 @@ def _must_be_exact(look: Look, schema: TableSchema) -> bool:
         if target is None or _holds(target, "string") or _is_mixed(structure):
             return True
         if look.long_numbers and not _is_floating(target):
+            return True
+        if unknown_parts(RawColumn(key, "value", "json", target, structure), target):
             return True
     return False
 

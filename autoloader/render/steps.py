@@ -27,6 +27,7 @@ _WORDS: Final = {
     "request_recorded": "remember that the request is done",
     "rows_removed": "take out rows of files that are gone",
     "rows_replaced": "take out the old rows of replaced files, in the same snapshot",
+    "rescued_filled": "fill in values from _rescued",
     "run_triggered": "load",
     "schema_changed": "change schema",
     "spec_recorded": "record the spec",
@@ -58,6 +59,11 @@ def operation_lines(name: str, details: Mapping[str, Any]) -> list[str]:
         case "schema_changed":
             changes = known.get("changes", ())
             return [step_name(name), *(f"{_value(each['change'])} ({_value(each['class'])})" for each in changes)]
+        case "rescued_filled":
+            size = bytes_text(known.get("bytes", 0))
+            where = f"{plural(known.get('rows', 0), 'row')} of {plural(known.get('data_files', 0), 'data file')}"
+            columns = _value(known.get("columns"))
+            return [f"{step_name(name)}: {columns}, {where} ({size}) written anew ({_value(known.get('class'))})"]
         case "table_renamed" | "ingestion_renamed":
             return [f"{step_name(name)} {_value(known.get('from'))} to {_value(known.get('to'))}"]
         case "partitioning_changed":

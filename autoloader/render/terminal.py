@@ -116,7 +116,7 @@ def work_line(plan: Plan) -> str:
     sums = {word: sum(change.impact.files_by_disposition.get(word, 0) for change in counted) for word in words}
     parts = [f"{count_text(number)} {word}" for word, number in sums.items() if number]
     summed = ", ".join(parts) + " = " if parts else ""
-    loads = [change for change in counted if change.impact.files_to_process]
+    loads = [change for change in counted if change.impact.works]
     priced = sum(1 for change in loads if change.impact.cost_usd is not None)
     return (
         f"Work: {summed}{plural(totals.files_to_process, 'file')}, {bytes_text(totals.bytes_to_process)}."
@@ -206,7 +206,7 @@ def _impact(impact: Impact, full: bool) -> Iterator[str]:
         yield "files: " + ", ".join(f"{count_text(n)} {word.replace('_', ' ')}" for word, n in found.items())
     if full and impact.oldest_file_date and impact.newest_file_date and impact.files_to_process:
         yield f"dates: {impact.oldest_file_date} to {impact.newest_file_date}"
-    if impact.files_to_process:
+    if impact.works:
         basis = impact.basis or "no basis"
         yield f"cost:  {money_text(impact.cost_usd)}, {time_text(impact.duration_minutes)} ({basis})"
 

@@ -15,6 +15,7 @@ from autoloader.schema.changes import (
     merge,
     union,
 )
+from autoloader.schema.places import Place, places
 from autoloader.schema.text import from_data, parse_type, to_data
 from autoloader.schema.types import (
     PRIMITIVES,
@@ -37,6 +38,7 @@ __all__ = [
     "Decimal",
     "ListOf",
     "MapOf",
+    "Place",
     "Primitive",
     "SchemaChange",
     "Struct",
@@ -48,6 +50,7 @@ __all__ = [
     "is_promotion",
     "merge",
     "parse_type",
+    "places",
     "quote",
     "to_data",
     "union",

@@ -93,22 +93,23 @@ def compare(old: TableSchema, new: TableSchema) -> tuple[SchemaChange, ...]:
 
 
 def _compare(old: tuple[Column, ...], new: tuple[Column, ...], prefix: str) -> list[SchemaChange]:
-    pairs, dropped = _pairs(old, new)
+    both, dropped = pairs(old, new)
     changes: list[SchemaChange] = []
-    for before, after in pairs:
+    for before, after in both:
         name = prefix + after.name
         if before is None:
             changes.append(SchemaChange(ChangeKind.ADD, ChangeClass.ADDITIVE, name, None, str(after.type)))
             continue
         changes.extend(_column_changes(before, after, name))
-    kept = [b.name.casefold() for b, _ in pairs if b is not None]
+    kept = [b.name.casefold() for b, _ in both if b is not None]
     if kept != [c.name.casefold() for c in old if c not in dropped]:
         changes.append(SchemaChange(ChangeKind.REORDER, ChangeClass.METADATA, prefix.rstrip(".")))
     changes.extend(SchemaChange(ChangeKind.DROP, ChangeClass.METADATA, prefix + c.name, str(c.type)) for c in dropped)
     return changes
 
 
-def _pairs(old: tuple[Column, ...], new: tuple[Column, ...]) -> tuple[list[tuple[Column | None, Column]], list[Column]]:
+def pairs(old: tuple[Column, ...], new: tuple[Column, ...]) -> tuple[list[tuple[Column | None, Column]], list[Column]]:
+    """Every new column with the old one that it is, None = it is new; and the old ones that are gone."""
     left = {c.name.casefold(): c for c in old}
     found = {c.name.casefold(): left.pop(c.name.casefold(), None) for c in new}
     for column in new:

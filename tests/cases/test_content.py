@@ -275,6 +275,11 @@ def test_37_what_does_not_fit_is_kept_digit_by_digit(tmp_path: Path) -> None:
     )
 
 
+def test_37_fields_that_a_struct_has_no_place_for_keep_their_digits(tmp_path: Path) -> None:
+    found = read(tmp_path, '{"s":{"b":1,"a":1.50,"t":{"x":[2.10]}}}\n', {"s": "struct<b: int>"}, "json")
+    assert found.column("_rescued") == ['{"s.a":1.50,"s.t":{"x":[2.10]}}']
+
+
 def test_37_texts_with_numbers_quotes_and_escapes_are_not_touched(tmp_path: Path) -> None:
     content = b'{"s":"a \\"1.10\\" -5 \\\\","n":1.10,"k 1.0":{"t":"2.0, [3"},"e":"\\u00e9\\n"}\n'
     (row,) = read(tmp_path, content, {"s": "string", "n": "string", "k 1.0": "string", "e": "string"}, "json").rows
