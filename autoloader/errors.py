@@ -118,9 +118,13 @@ class PlanStaleError(AutoloaderError):
 
 
 class LockBusyError(AutoloaderError):
-    """Somebody else holds the lease that is needed (exit 5)."""
+    """Somebody else holds what is needed (exit 5)."""
 
     exit_code: ClassVar[int] = 5
+
+
+class LeaseBusyError(LockBusyError):
+    """Somebody else works on the ingestion in a way that tolerates no other."""
 
 
 class IncompleteError(AutoloaderError):

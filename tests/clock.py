@@ -14,7 +14,12 @@ class Clock:
         from autoloader.project import Project
 
         self.ahead = timedelta(0)
-        patch.setattr(Project, "clock", lambda _: datetime.now(UTC) + self.ahead)
+        self.stopped_at: datetime | None = None
+        patch.setattr(Project, "clock", lambda _: (self.stopped_at or datetime.now(UTC)) + self.ahead)
+
+    def stop(self) -> None:
+        """From here on time passes only by `move`, however slow the machine is."""
+        self.stopped_at = datetime.now(UTC)
 
     def move(self, **by: float) -> None:
         """Let time pass: `days=8`, `minutes=2`."""

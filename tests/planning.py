@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -102,10 +103,11 @@ def plan_of(
     tables: Mapping[str, TableFacts | None] | None = None,
     **more: Any,
 ) -> Plan:
-    """The plan of one ingestion. Its table stands as soon as something is remembered, unless `tables` say more."""
+    """The plan of one ingestion. Its table has the recorded columns as soon as something is remembered."""
     spec, files, memory = spec or spec_of(), list(files), list(memory)
     recorded = recorded or (recorded_of(spec) if memory else None)
-    table = table or (TABLE if memory else None)
+    if table is None and memory:
+        table = replace(TABLE, schema=(recorded.schema if recorded else None) or TableSchema())
     found = judge(files, memory, spec, recorded=recorded, asked=asked, now=now, settings=settings)
     return build_plan(
         [spec],

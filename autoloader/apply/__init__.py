@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from autoloader.apply.applying import INCOMPLETE, Done, Work, apply_plan
 from autoloader.apply.batching import BatchSize
+from autoloader.apply.holders import this_process
 from autoloader.apply.housekeeping import note_files
+from autoloader.apply.keeping import LEASE_S, holding
 from autoloader.apply.recipe import Recipe
 from autoloader.apply.recording import row_of
-from autoloader.apply.recovery import recover
+from autoloader.apply.recovery import free_dead_leases, recover, settle_rest
 from autoloader.apply.report import Counts, Events, Step, Stop
 from autoloader.apply.target import Budget
 from autoloader.apply.tools import Death, Progress, Silent, Tools
 
 __all__ = [
     "INCOMPLETE",
+    "LEASE_S",
     "BatchSize",
     "Budget",
     "Counts",
@@ -28,7 +31,11 @@ __all__ = [
     "Tools",
     "Work",
     "apply_plan",
+    "free_dead_leases",
+    "holding",
     "note_files",
     "recover",
     "row_of",
+    "settle_rest",
+    "this_process",
 ]

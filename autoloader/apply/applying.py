@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final, assert_never
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, assert_never
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,18 +17,19 @@ from autoloader.apply.housekeeping import note_files
 from autoloader.apply.keeping import holding
 from autoloader.apply.loading import Loaded, load_lane, run_lane
 from autoloader.apply.recipe import Recipe
+from autoloader.apply.recovery import settle_rest
 from autoloader.apply.removal import delete_rows
 from autoloader.apply.report import Counts, Step, Steps
-from autoloader.apply.staleness import check_fresh
+from autoloader.apply.staleness import check_fresh, check_sound
 from autoloader.apply.target import Budget, Target
 from autoloader.apply.tools import Tools
-from autoloader.errors import AutoloaderError, LockBusyError, PlanStaleError
+from autoloader.errors import AutoloaderError
 from autoloader.inventory import WORK, Disposition
 from autoloader.plan import Action, Basis, Change, Plan
 from autoloader.planner import WAITING
 
 if TYPE_CHECKING:
-    from autoloader.ledger import IngestionRow, Lease, LeaseKind
+    from autoloader.ledger import IngestionRow, Lease
 
 INCOMPLETE: Final = 6
 REFUSED: Final = 3
@@ -43,6 +45,8 @@ class Work:
         recipes: Recipe per ingestion of the plan.
         budgets: Gives the budget of one change.
         lineage_columns: Whether new tables get lineage columns.
+        to_the_letter: Whether the plan is stale as soon as anything moved, as a saved plan is; else loads go on
+            beside those of others.
     """
 
     plan: Plan
@@ -50,6 +54,7 @@ class Work:
     recipes: Mapping[str, Recipe]
     budgets: Callable[[Change], Budget]
     lineage_columns: bool = True
+    to_the_letter: bool = True
 
     def basis(self, name: str) -> Basis:
         """What the plan was based on for one ingestion."""
@@ -67,7 +72,7 @@ class Done:
         runs: Ids of the runs, in order.
         problems: Path and error of files that were not loaded, at most 20 a run.
         errors: One per ingestion that could not be carried out.
-        exit_code: DESIGN section 5.
+        code: Exit code of what was done, errors left aside.
     """
 
     steps: list[Step] = field(default_factory=list)
@@ -75,7 +80,21 @@ class Done:
     runs: list[str] = field(default_factory=list)
     problems: list[tuple[str, str]] = field(default_factory=list)
     errors: list[tuple[str, AutoloaderError]] = field(default_factory=list)
-    exit_code: int = 0
+    code: int = 0
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code of DESIGN section 5: the gravest of all."""
+        return max(self.code, *(error.exit_code for _, error in self.errors), 0)
+
+    def add(self, other: Done) -> None:
+        """Add what another pass came to."""
+        self.steps.extend(other.steps)
+        self.counts.add(other.counts)
+        self.runs.extend(other.runs)
+        self.problems.extend(other.problems)
+        self.errors.extend(other.errors)
+        self.code = max(self.code, other.code)
 
 
 def apply_plan(tools: Tools, work: Work) -> Done:
@@ -87,22 +106,19 @@ def apply_plan(tools: Tools, work: Work) -> Done:
         tools: The surroundings.
         work: The plan with its files and recipes.
 
-    Raises:
-        PlanStaleError: The plan is stale for the first ingestion; nothing was changed.
-        LockBusyError: Its lease is held by another process; nothing was changed.
+    Returns:
+        What came of it. An ingestion for which the plan is stale, or which is locked, is among its errors: nothing of
+        it was changed.
     """
     done = Done()
     for name, mine in _by_ingestion(work.plan.changes):
         if tools.stop.asked:
-            done.exit_code = max(done.exit_code, INCOMPLETE)
+            done.code = max(done.code, INCOMPLETE)
             break
         try:
             _apply_to(tools, work, name, mine, done)
         except AutoloaderError as error:
-            if isinstance(error, PlanStaleError | LockBusyError) and not done.steps and not done.errors:
-                raise
             done.errors.append((name, error))
-            done.exit_code = max(done.exit_code, error.exit_code)
             tools.events.send("failed", ingestion=name, error=str(error))
     return done
 
@@ -114,55 +130,95 @@ def _by_ingestion(all_changes: tuple[Change, ...]) -> Iterator[tuple[str, list[C
 
 
 def _apply_to(tools: Tools, work: Work, name: str, mine: list[Change], done: Done) -> None:
-    ready, steps = [], Steps(name, done.steps, tools.events)
+    steps = Steps(name, done.steps, tools.events)
+    ready = _unblocked(mine, done, steps)
+    if not ready:
+        return
+    shared = all(_shares(change) for change in ready)
+    with _old_name_held(tools, work, name, ready), holding(tools, name, "load" if shared else "alone") as lease:
+        if not shared:
+            settle_rest(tools, name)
+        row = _begin(tools, work, name, ready, lease, shared=shared)
+        if row is None:
+            _leave(tools, name, ready, steps)
+            return
+        _prepare(tools, work, row, ready, lease, steps)
+        if not shared and not any(Action.REBUILD in change.actions for change in ready):
+            tools.ledger.share(lease)  # what is left are loads: others may help
+        complete = True
+        for change in ready:
+            if change.lane is None:
+                _record_requests(tools, change, None, steps)
+            else:
+                complete = _load(tools, work, change, lease, done, steps) and complete
+        mine_files = work.files.filter(pc.equal(work.files["ingestion"], name))
+        note_files(tools.ledger, name, mine_files, tools.clock())
+        if complete:
+            recording.finish(tools, name, work.plan.plan_id, lease)
+
+
+def _unblocked(mine: list[Change], done: Done, steps: Steps) -> list[Change]:
+    """The changes that may be done; each of the others becomes a skipped step."""
+    ready = []
     for change in mine:
         if change.blocked is None:
             ready.append(change)
             continue
         steps.keep("blocked", "skipped", 0.0, {"by": change.blocked.by, "why": change.blocked.message})
         if change.blocked.by not in WAITING:
-            done.exit_code = max(done.exit_code, REFUSED)
-    if not ready:
-        return
-    with holding(tools, name, "alone") as lease:
-        row = _begin(tools, work, name, ready)
-        if row is None:
-            _leave(tools, name, ready, steps)
-            return
-        _prepare(tools, work, row, ready, lease, steps)
-    complete = True
-    for change in ready:
-        if change.lane is None:
-            _record_requests(tools, change, None, steps)
-            continue
-        kind: LeaseKind = "alone" if Action.REBUILD in change.actions else "load"
-        with holding(tools, name, kind) as lease:
-            complete = _load(tools, work, change, lease, done, steps) and complete
-    mine_files = work.files.filter(pc.equal(work.files["ingestion"], name))
-    note_files(tools.ledger, name, mine_files, tools.clock())
-    if complete:
-        recording.finish(tools, name, work.plan.plan_id)
+            done.code = max(done.code, REFUSED)
+    return ready
 
 
-def _begin(tools: Tools, work: Work, name: str, ready: list[Change]) -> IngestionRow | None:
-    """Check that the plan is fresh, and mark the ingestion; None where it is only to be forgotten."""
+def _shares(change: Change) -> bool:
+    """Whether loads of others may go on beside a change: it loads files, and marks none to be loaded again."""
+    return change.actions == (Action.LOAD,) and not _marks(change)
+
+
+def _marks(change: Change) -> frozenset[str]:
+    """The operations that mark files to be loaded again; a rebuild beside the table needs no mark."""
+    operations = _operations(change)
+    if "branch_created" in operations:
+        return frozenset()
+    return operations & {"files_marked", "processed_files_cleared"}
+
+
+@contextmanager
+def _old_name_held(tools: Tools, work: Work, name: str, ready: list[Change]) -> Iterator[None]:
+    """Nobody may be at an ingestion under its old name while it is renamed."""
     recipe = work.recipes.get(name)
-    basis = work.basis(name)
-    recorded = tools.ledger.ingestion(name)
-    if recorded is None and recipe is not None and recipe.spec.previous_name is not None:
-        before = tools.ledger.ingestion(recipe.spec.previous_name)
-        if before is not None and any(Action.UPDATE in change.actions for change in ready):
-            check_fresh(work.plan.plan_id, basis, before, tools.lake.table(recipe.spec.destination.table))
-            tools.ledger.rename(before.name, name, now=tools.clock(), actor=tools.holder)
-            recorded = tools.ledger.ingestion(name)
-            basis = Basis(
-                name, recorded.serial if recorded else 0, "", basis.snapshot_id, basis.schema_id, basis.table_uuid
-            )
+    old = recipe.spec.previous_name if recipe is not None else None
+    updates = any(Action.UPDATE in change.actions for change in ready)
+    if old is None or not updates or tools.ledger.ingestion(name) is not None or tools.ledger.ingestion(old) is None:
+        yield
+        return
+    with holding(tools, old, "alone"):
+        settle_rest(tools, old)
+        yield
+
+
+def _begin(
+    tools: Tools, work: Work, name: str, ready: list[Change], lease: Lease, *, shared: bool
+) -> IngestionRow | None:
+    """Check that the plan is fresh, and note that it is being applied; None where all is only to be forgotten."""
+    recipe = work.recipes.get(name)
     if recipe is None:
         return None
-    check_fresh(work.plan.plan_id, basis, recorded, tools.lake.table(recipe.spec.destination.table))
-    serial = recorded.serial if recorded is not None else 0
-    return recording.begin(tools, work.plan.plan_id, recipe, recorded, serial)
+    plan_id, basis = work.plan.plan_id, work.basis(name)
+    recorded = tools.ledger.ingestion(name)
+    table = tools.lake.table(recipe.spec.destination.table)
+    if recorded is None and recipe.spec.previous_name is not None:
+        before = tools.ledger.ingestion(recipe.spec.previous_name)
+        if before is not None and any(Action.UPDATE in change.actions for change in ready):
+            check_fresh(plan_id, basis, before, table, {})
+            tools.ledger.rename(before.name, name, now=tools.clock(), actor=tools.holder)
+            return recording.begin(tools, plan_id, recipe, tools.ledger.ingestion(name), lease, shared=False)
+    if shared and not work.to_the_letter:
+        check_sound(basis, recorded, table)
+        return recording.begin(tools, plan_id, recipe, recorded, lease, shared=True)
+    living = {each.id: each for each in tools.ledger.living(name, now=tools.clock()) if each.id != lease.id}
+    check_fresh(plan_id, basis, recorded, table, living)
+    return recording.begin(tools, plan_id, recipe, recorded, lease, shared=False)
 
 
 def _prepare(
@@ -195,6 +251,9 @@ def _prepare(
                 case _:
                     assert_never(action)
             details["table"] = row.table
+        for operation in sorted(_marks(change)):
+            with steps.step(operation) as details:
+                details["files"] = _mark(tools, work.files, change)
     return row
 
 
@@ -243,7 +302,7 @@ def _load(tools: Tools, work: Work, change: Change, lease: Lease, done: Done, st
         planned_size_bytes=estimate.bytes_to_process,
         estimated_usd=estimate.cost_usd.expected if estimate.cost_usd else None,
         estimated_s=float(estimate.duration_minutes.expected) * 60 if estimate.duration_minutes else None,
-        extra=_run_facts(work.recipes[name], lane),
+        extra=_run_facts(work.recipes[name], change, lane),
     )
     done.runs.append(run_id)
     tools.events.send("run_started", run_id=run_id, ingestion=name, lane=lane, files=files.num_rows)
@@ -252,13 +311,14 @@ def _load(tools: Tools, work: Work, change: Change, lease: Lease, done: Done, st
         loaded = _load_files(tools, work, change, run_id, files, lease, budget, steps)
     except BaseException as error:
         resumable = isinstance(error, KeyboardInterrupt | AutoloaderError)
-        tools.ledger.finish_run(
-            run_id,
-            "incomplete" if resumable else "failed",
-            now=tools.clock(),
-            actual_s=time.monotonic() - started,
-            error=str(error) or type(error).__name__,
-        )
+        with suppress(AutoloaderError):  # the state may be what is gone; recovery closes the run then
+            tools.ledger.finish_run(
+                run_id,
+                "incomplete" if resumable else "failed",
+                now=tools.clock(),
+                actual_s=time.monotonic() - started,
+                error=str(error) or type(error).__name__,
+            )
         raise
     elapsed_s = time.monotonic() - started
     tools.ledger.finish_run(
@@ -273,13 +333,16 @@ def _load(tools: Tools, work: Work, change: Change, lease: Lease, done: Done, st
     done.problems.extend(loaded.problems)
     _record_requests(tools, change, run_id, steps)
     if loaded.stopped is not None:
-        done.exit_code = max(done.exit_code, INCOMPLETE)
+        done.code = max(done.code, INCOMPLETE)
     return loaded.stopped is None
 
 
-def _run_facts(recipe: Recipe, lane: str) -> dict[str, str | None]:
-    """What calibration needs to know of a run: the format, and the compute profile that it ran on."""
-    return {"format": recipe.format, "profile": recipe.spec.compute.of(lane)}
+def _run_facts(recipe: Recipe, change: Change, lane: str) -> dict[str, Any]:
+    """What calibration needs to know of a run (format, compute profile), and recovery of a rebuild."""
+    facts: dict[str, Any] = {"format": recipe.format, "profile": recipe.spec.compute.of(lane)}
+    if "branch_created" in _operations(change):
+        facts["rebuild"] = rebuilding.pins(recipe, _requests(change))
+    return facts
 
 
 def _load_files(
@@ -310,17 +373,11 @@ def _load_files(
         quarantine=recipe.spec.table_schema.on_bad_row == "quarantine",
     )
     if branch is not None:
-        loaded = rebuilding.rebuild_aside(tools, target, files, lease, budget, steps)
-        if row is not None:
-            whole = replace(recipe, schema=loaded.target.contract.schema if loaded.target else recipe.schema)
-            changes.record_schema(tools, whole, row, "backfill")
-        return loaded
+        pinned = rebuilding.pins(recipe, _requests(change))
+        return rebuilding.rebuild_aside(tools, target, files, lease, budget, pinned, steps)
     if "table_emptied" in operations:
         with steps.step("table_emptied", run=run_id, table=target.table) as details:
-            details["files"] = rebuilding.empty_table(tools, target)
-    for operation in operations & {"files_marked", "processed_files_cleared"}:
-        with steps.step(operation) as details:
-            details["files"] = _mark(tools, work.files, change)
+            details["files"] = rebuilding.empty_table(tools, target, lease)
     gone = _gone_files(work.files, change.ingestion)
     if "rows_removed" in operations and gone.num_rows:
         with steps.step("rows_removed", run=run_id, files=gone.num_rows) as details:
@@ -353,8 +410,12 @@ def _gone_files(files: pa.Table, name: str) -> pa.Table:
 
 
 def _record_requests(tools: Tools, change: Change, run_id: str | None, steps: Steps) -> None:
-    for operation in change.operations:
-        if operation.operation == "request_recorded":
-            kind, request = str(operation.details["kind"]), str(operation.details["request"])
-            with steps.step("request_recorded", kind=kind, request=request):
-                tools.ledger.record_request(change.ingestion, kind, request, now=tools.clock(), run_id=run_id)
+    for kind, request in _requests(change):
+        with steps.step("request_recorded", kind=kind, request=request):
+            tools.ledger.record_request(change.ingestion, kind, request, now=tools.clock(), run_id=run_id)
+
+
+def _requests(change: Change) -> list[tuple[str, str]]:
+    """Kind and name of the requests that a change fulfils."""
+    found = [each.details for each in change.operations if each.operation == "request_recorded"]
+    return [(str(details["kind"]), str(details["request"])) for details in found]

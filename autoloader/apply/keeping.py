@@ -3,40 +3,66 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from typing import TYPE_CHECKING, Final, Protocol
 
-from autoloader.apply.tools import LEASE_S, Tools
 from autoloader.errors import AutoloaderError
 
 if TYPE_CHECKING:
-    from autoloader.ledger import Lease, LeaseKind
+    from autoloader.ledger import Lease, LeaseKind, Ledger
+
+LEASE_S: Final = 120.0
+"""How long a lease lasts without a heartbeat."""
+
+
+class Keeper(Protocol):
+    """Who may hold leases."""
+
+    @property
+    def ledger(self) -> Ledger:
+        """The state."""
+
+    @property
+    def clock(self) -> Callable[[], datetime]:
+        """Now, aware UTC."""
+
+    @property
+    def holder(self) -> str:
+        """Who it is, as `holders.this_process` writes it."""
+
+    @property
+    def lease_s(self) -> float:
+        """How long a lease lasts without a heartbeat."""
 
 
 @contextmanager
-def holding(tools: Tools, ingestion: str, kind: LeaseKind) -> Iterator[Lease]:
+def holding(keeper: Keeper, ingestion: str, kind: LeaseKind) -> Iterator[Lease]:
     """Hold a lease for the time of a block.
 
+    A lease that cannot be given back, since the state does not answer, ends by itself.
+
     Raises:
-        LockBusyError: Somebody else holds one that stands against it.
+        LeaseBusyError: Somebody else holds one that stands against it.
     """
-    lease = tools.ledger.acquire(ingestion, kind, tools.holder, LEASE_S, tools.clock())
+    lease = keeper.ledger.acquire(ingestion, kind, keeper.holder, keeper.lease_s, keeper.clock())
     over = threading.Event()
-    beating = threading.Thread(target=_beat, args=(tools, lease, over), name=f"lease-{ingestion}", daemon=True)
+    beating = threading.Thread(target=_beat, args=(keeper, lease, over), name=f"lease-{ingestion}", daemon=True)
     beating.start()
     try:
         yield lease
     finally:
         over.set()
         beating.join()
-        tools.ledger.unlock(lease)
+        with suppress(AutoloaderError):
+            keeper.ledger.unlock(lease)
 
 
-def _beat(tools: Tools, lease: Lease, over: threading.Event) -> None:
+def _beat(keeper: Keeper, lease: Lease, over: threading.Event) -> None:
     """Heartbeats three times per lifetime. A lost lease ends them; the next use of the lease then says so."""
-    while not over.wait(LEASE_S / 3):
+    while not over.wait(keeper.lease_s / 3):
         try:
-            tools.ledger.heartbeat(lease, tools.clock())
+            keeper.ledger.heartbeat(lease, keeper.clock())
         except AutoloaderError:
             continue

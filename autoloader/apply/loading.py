@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final
@@ -20,14 +21,13 @@ from autoloader import loader
 from autoloader.apply import growing
 from autoloader.apply.batching import split_into_batches, spread_over_tasks
 from autoloader.apply.blobs import to_blob
-from autoloader.apply.removal import Removal, remove_rows
+from autoloader.apply.removal import commit_swap
 from autoloader.apply.report import Counts, Steps
 from autoloader.apply.target import Budget, Target
 from autoloader.apply.tools import Tools
 from autoloader.apply.versions import Versions
 from autoloader.errors import AutoloaderError, SchemaMovedError
 from autoloader.inventory import FileState
-from autoloader.lake import Commit
 
 if TYPE_CHECKING:
     from autoloader.ledger import Lease
@@ -199,8 +199,9 @@ def _written(
     try:
         return _write_growing(tools, target, batch_id, files, tell)
     except AutoloaderError:
-        tools.ledger.release(batch_id, lease=lease, now=tools.clock())
-        tools.lake.sweep(target.table, batch_id)
+        with suppress(AutoloaderError):  # what failed may keep this from being done, too: then recovery does it
+            tools.ledger.release(batch_id, lease=lease, now=tools.clock())
+            tools.lake.sweep(target.table, batch_id)
         raise
 
 
@@ -273,28 +274,7 @@ def commit_batch(
     replaced = files.filter(pc.is_in(files["src_file_id"], loaded["src_file_id"].combine_chunks()))
     leaving = replaced["replaces"].drop_null().combine_chunks() if target.branch is None else pa.array([], pa.int64())
     data_files = results.filter(pc.equal(results["kind"], "data_file"))
-    removal = Removal.none()
-    if len(leaving):
-        removal = remove_rows(tools, target.table, target.branch, batch_id, leaving)
-        data_files = pa.concat_tables([data_files, removal.data_files])
-    if data_files.num_rows == 0 and not removal.removed:
-        return None
-    tools.ledger.check_lease(lease)
-    return tools.lake.commit(
-        target.table,
-        Commit(
-            batch_id=batch_id,
-            plan_id=target.plan_id,
-            run_id=target.run_id,
-            fencing_token=lease.token,
-            ingestion=target.ingestion,
-            data_files=data_files,
-            removed_files=removal.removed,
-            branch=target.branch,
-            foreseen=target.foreseen,
-            schema_update=target.growth,
-        ),
-    )
+    return commit_swap(tools, target, batch_id, data_files, leaving, lease).snapshot_id
 
 
 def _lost(files: pa.Table, outcome: pa.Table) -> int:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from autoloader.apply import changes
 from autoloader.apply.loading import Loaded, run_lane
+from autoloader.apply.recipe import Recipe
 from autoloader.apply.report import Steps
 from autoloader.apply.target import Budget, Target
 from autoloader.apply.tools import Tools
@@ -15,6 +19,7 @@ from autoloader.errors import IncompleteError
 
 if TYPE_CHECKING:
     from autoloader.ledger import Lease
+    from autoloader.schema import TableSchema
 
 
 def branch_of(run_id: str) -> str:
@@ -22,7 +27,27 @@ def branch_of(run_id: str) -> str:
     return f"refresh-{run_id}"
 
 
-def rebuild_aside(tools: Tools, target: Target, files: pa.Table, lease: Lease, budget: Budget, steps: Steps) -> Loaded:
+def pins(recipe: Recipe, requests: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    """What is recorded once the rebuilt table is served, as data that is kept with the run for recovery."""
+    return {"recipe": recipe.to_data(), "requests": [list(each) for each in requests]}
+
+
+def with_columns(pinned: Mapping[str, Any], schema: TableSchema | None) -> Mapping[str, Any]:
+    """What `pins` made, for a table that has grown while it was loaded; None: it has not."""
+    if schema is None:
+        return pinned
+    return {**pinned, "recipe": replace(Recipe.from_data(pinned["recipe"]), schema=schema).to_data()}
+
+
+def rebuild_aside(
+    tools: Tools,
+    target: Target,
+    files: pa.Table,
+    lease: Lease,
+    budget: Budget,
+    pinned: Mapping[str, Any],
+    steps: Steps,
+) -> Loaded:
     """Load all files into a branch and serve it once every one of them is in.
 
     Until then the old table is served and the ledger says nothing new; whatever stops the rebuild leaves
@@ -34,6 +59,7 @@ def rebuild_aside(tools: Tools, target: Target, files: pa.Table, lease: Lease, b
         files: Every file of the new table.
         lease: Held on the ingestion.
         budget: Where to stop.
+        pinned: What `pins` made.
         steps: Told each step.
 
     Raises:
@@ -55,13 +81,17 @@ def rebuild_aside(tools: Tools, target: Target, files: pa.Table, lease: Lease, b
                 branch,
                 expected_snapshot_id=served.snapshot_id if served else None,
                 schema_update=(loaded.target or target).foreseen,
+                fencing_token=lease.token,
             )
     except BaseException:
         tools.lake.remove_branch(table, branch)
         raise
     tools.at("swapped")
     with steps.step("processed_files_cleared") as details:
-        for batch in loaded.pending:
+        ids = [pc.min(batch.outcome["src_file_id"]).as_py() for batch in loaded.pending]
+        whole = with_columns(pinned, loaded.target.contract.schema if loaded.target else None)
+        gone = record_swap(tools, target.ingestion, target.run_id, min(ids, default=None), whole)
+        for batch in loaded.pending:  # last: as long as one is not recorded, recovery comes back to all of this
             tools.ledger.record(
                 batch.batch_id,
                 batch.outcome,
@@ -71,17 +101,42 @@ def rebuild_aside(tools: Tools, target: Target, files: pa.Table, lease: Lease, b
                 max_attempts=target.max_attempts,
             )
         replaced = files.num_rows - files["replaces"].null_count
-        details.update(files=replaced + _forget_the_rest(tools, target, loaded), rows=rows_before)
+        details.update(files=replaced + gone, rows=rows_before)
     return loaded
 
 
-def empty_table(tools: Tools, target: Target) -> int:
+def record_swap(tools: Tools, name: str, run_id: str, first: int | None, pinned: Mapping[str, Any]) -> int:
+    """Bring the ledger to a rebuilt table that is served now, its batches aside. Twice is once.
+
+    Files that are not in the new table (gone from storage, out of scope) have no rows any more; the columns are
+    those that it was built for; what asked for it is done.
+
+    Args:
+        tools: The surroundings.
+        name: The ingestion.
+        run_id: The run that built it.
+        first: The lowest `src_file_id` in the new table; None: it holds no file.
+        pinned: What `pins` made.
+
+    Returns:
+        How many files have no rows any more.
+    """
+    gone = tools.ledger.clear_rows(name, run_id, now=tools.clock(), below=first)
+    row = tools.ledger.ingestion(name)
+    if row is not None:
+        changes.record_schema(tools, Recipe.from_data(pinned["recipe"]), row, "backfill")
+    for kind, request in pinned["requests"]:
+        tools.ledger.record_request(name, kind, request, now=tools.clock(), run_id=run_id)
+    return gone
+
+
+def empty_table(tools: Tools, target: Target, lease: Lease) -> int:
     """Take every row out of the table, in a snapshot of its own; the files stay settled.
 
     Returns:
         How many files had rows in it.
     """
-    tools.lake.rollback(target.table, None)
+    tools.lake.rollback(target.table, None, fencing_token=lease.token)
     return tools.ledger.clear_rows(target.ingestion, target.run_id, now=tools.clock())
 
 
@@ -95,14 +150,6 @@ def _check_whole(target: Target, loaded: Loaded) -> None:
         why=loaded.stopped or f"{lost} files whose rows it has could not be loaded, such as {_first(loaded)}",
         fix="Plan and apply the refresh again.",
     )
-
-
-def _forget_the_rest(tools: Tools, target: Target, loaded: Loaded) -> int:
-    """Files that are not in the new table (gone from storage, out of scope) have no rows any more; how many."""
-    ids = [pc.min(batch.outcome["src_file_id"]).as_py() for batch in loaded.pending]
-    if not ids:
-        return 0
-    return tools.ledger.clear_rows(target.ingestion, target.run_id, now=tools.clock(), below=min(ids))
 
 
 def _first(loaded: Loaded) -> str:

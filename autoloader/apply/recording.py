@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from autoloader import schema as schemas
 from autoloader.apply.recipe import Recipe
+from autoloader.apply.staleness import with_plan
 from autoloader.apply.tools import Tools
 from autoloader.spec import data_fingerprint, metadata_fingerprint, spec_digest
 
 if TYPE_CHECKING:
-    from autoloader.ledger import IngestionRow
+    from autoloader.ledger import IngestionRow, Lease
 
 
 def row_of(recipe: Recipe, before: IngestionRow | None, **changes: Any) -> IngestionRow:
@@ -42,32 +43,45 @@ def row_of(recipe: Recipe, before: IngestionRow | None, **changes: Any) -> Inges
     )
 
 
-def begin(tools: Tools, plan_id: str, recipe: Recipe, before: IngestionRow | None, serial: int | None) -> IngestionRow:
-    """Mark an ingestion as having this plan applied to it; two applies of one plan cannot both get past here.
+def begin(
+    tools: Tools, plan_id: str, recipe: Recipe, before: IngestionRow | None, lease: Lease, *, shared: bool
+) -> IngestionRow:
+    """Note that this plan is being applied; two applies of one plan cannot both get past here.
 
     Args:
         tools: The surroundings.
         plan_id: The plan.
         recipe: The ingestion's recipe.
-        before: What is recorded.
-        serial: The serial that the plan was based on; None: the plan is resumed.
+        before: What is recorded, as the plan was held against it.
+        lease: Under which it is applied.
+        shared: Whatever others note meanwhile beside it is no hindrance.
 
     Raises:
         PlanStaleError: Somebody else was quicker.
     """
-    extra = {**((before.extra if before else None) or {}), "applying": {"plan_id": plan_id, "done": False}}
-    row = row_of(recipe, None, extra=extra) if before is None else replace(before, extra=extra)
-    return tools.ledger.put_ingestion(row, now=tools.clock(), expected_serial=serial, actor=tools.holder)
+    if shared and before is not None:
+
+        def noted(row: IngestionRow) -> IngestionRow:
+            return replace(row, extra=with_plan(row, plan_id, lease.id, done=False))
+
+        return tools.ledger.amend_ingestion(before.name, noted, now=tools.clock(), actor=tools.holder) or before
+    row = row_of(recipe, None) if before is None else before
+    extra = with_plan(before, plan_id, lease.id, done=False)
+    serial = before.serial if before is not None else 0
+    return tools.ledger.put_ingestion(
+        replace(row, extra=extra), now=tools.clock(), expected_serial=serial, actor=tools.holder
+    )
 
 
-def finish(tools: Tools, name: str, plan_id: str, **changes: Any) -> None:
-    """Mark the plan as applied and remember the table's snapshot, so that drift can be told."""
-    row = tools.ledger.ingestion(name)
-    if row is None:
-        return
-    extra = {**(row.extra or {}), "applying": {"plan_id": plan_id, "done": True}}
-    table = tools.lake.table(row.table) if row.table else None
-    if table is not None:
-        extra["snapshot_id"] = table.snapshot_id
-        changes.setdefault("table_uuid", table.uuid)
-    tools.ledger.put_ingestion(replace(row, extra=extra, **changes), now=tools.clock(), actor=tools.holder)
+def finish(tools: Tools, name: str, plan_id: str, lease: Lease) -> None:
+    """Note that the plan was applied, and the table's snapshot, so that drift can be told."""
+    recorded = tools.ledger.ingestion(name)
+    table = tools.lake.table(recorded.table) if recorded is not None and recorded.table else None
+
+    def noted(row: IngestionRow) -> IngestionRow:
+        extra = with_plan(row, plan_id, lease.id, done=True)
+        if table is None:
+            return replace(row, extra=extra)
+        return replace(row, extra={**extra, "snapshot_id": table.snapshot_id}, table_uuid=table.uuid)
+
+    tools.ledger.amend_ingestion(name, noted, now=tools.clock(), actor=tools.holder)

@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Mapping
+from contextlib import suppress
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from autoloader.apply.blobs import from_blob
-from autoloader.apply.growing import learn, pin, schema_of
-from autoloader.apply.rebuilding import branch_of
+from autoloader.apply.growing import learn, schema_of
+from autoloader.apply.holders import is_gone
+from autoloader.apply.rebuilding import branch_of, record_swap, with_columns
 from autoloader.apply.report import Step
-from autoloader.apply.tools import LEASE_S, Tools
-from autoloader.errors import LedgerError, LockBusyError
+from autoloader.apply.tools import Tools
+from autoloader.errors import AutoloaderError, LedgerError, LockBusyError
+from autoloader.lake import Commit
 
 if TYPE_CHECKING:
-    from autoloader.ledger import BatchRow
-    from autoloader.schema import TableSchema
+    from autoloader.ledger import BatchRow, Lease
 
-
-_HOLDER: Final = re.compile(r".*@(?P<host>[^@:]+):(?P<pid>[0-9]+)", re.DOTALL)
 CUT_OFF: Final = "its process ended before it"
+STRAGGLERS: Final = timedelta(days=1)
+"""How long a task may outlive its driver: so long the folders of released batches are looked at again."""
 
 
 def recover(tools: Tools, tables: Mapping[str, str]) -> list[Step]:
@@ -40,11 +41,19 @@ def recover(tools: Tools, tables: Mapping[str, str]) -> list[Step]:
     steps = []
     for batch in tools.ledger.unfinished(now=tools.clock()):
         try:
-            steps.append(_settle(tools, batch, tables[batch.ingestion]))
+            steps.append(_settle(tools, batch, tables.get(batch.ingestion)))
         except LockBusyError:
             continue
     close_dead_runs(tools, tables)
+    sweep_stragglers(tools, tables)
     return steps
+
+
+def settle_rest(tools: Tools, name: str) -> None:
+    """Settle what died on an ingestion since this apply began. The caller holds the ingestion alone."""
+    row = tools.ledger.ingestion(name)
+    for batch in tools.ledger.unfinished(name, now=tools.clock()):
+        _settle(tools, batch, row.table if row is not None else None)
 
 
 def close_dead_runs(tools: Tools, tables: Mapping[str, str]) -> int:
@@ -55,32 +64,40 @@ def close_dead_runs(tools: Tools, tables: Mapping[str, str]) -> int:
     Returns:
         How many there were.
     """
-    now = tools.clock()
-    living = {lease.holder for lease in tools.ledger.leases() if lease.is_live(now)}
-    dead = [run for run in tools.ledger.runs(state="running") if run.holder not in living]
+    running = tools.ledger.runs(state="running")  # before the leases: whoever begins meanwhile is not among them
+    living = {lease.holder for lease in tools.ledger.living(now=tools.clock())}
+    dead = [run for run in running if run.holder not in living]
     for run in dead:
         table = tables.get(run.ingestion)
         if table is not None and tools.lake.table(table) is not None:
             tools.lake.remove_branch(table, branch_of(run.run_id))
-        tools.ledger.finish_run(run.run_id, "incomplete", now=now, error=CUT_OFF)
+        _close_run(tools, run.run_id)
     return len(dead)
 
 
-def free_dead_leases(tools: Tools) -> int:
-    """End the leases of processes of this host that are gone, so that nobody has to wait for their time.
+def sweep_stragglers(tools: Tools, tables: Mapping[str, str]) -> int:
+    """Delete what tasks wrote after their batch was given back: executors may outlive their driver for a while.
 
-    A holder that only looks gone (another container under the same host name) is fenced off and loses nothing.
+    Returns:
+        How many files there were.
+    """
+    gone = 0
+    for batch in tools.ledger.released(since=tools.clock() - STRAGGLERS):
+        if batch.ingestion in tables:
+            with suppress(AutoloaderError):  # housekeeping: the next apply comes by again
+                gone += tools.lake.sweep(tables[batch.ingestion], batch.batch_id)
+    return gone
+
+
+def free_dead_leases(tools: Tools) -> int:
+    """End the leases of processes of this machine that are gone, so that nobody has to wait for their time.
 
     Returns:
         How many there were.
     """
-    own = _HOLDER.fullmatch(tools.holder)
-    if own is None or os.name != "posix":
-        return 0
     freed = 0
     for lease in tools.ledger.leases():
-        holder = _HOLDER.fullmatch(lease.holder)
-        if holder is None or holder["host"] != own["host"] or _lives(int(holder["pid"])):
+        if not is_gone(lease.holder, tools.holder):
             continue
         try:
             tools.ledger.break_lease(lease.id, "its process is gone", now=tools.clock(), actor=tools.holder)
@@ -90,34 +107,19 @@ def free_dead_leases(tools: Tools) -> int:
     return freed
 
 
-def _lives(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except (OSError, OverflowError):
-        return True
-    return True
-
-
-def _settle(tools: Tools, batch: BatchRow, table: str) -> Step:
+def _settle(tools: Tools, batch: BatchRow, table: str | None) -> Step:
     started = tools.clock()
-    lease = tools.ledger.take_over(batch.batch_id, tools.holder, LEASE_S, tools.clock())
+    lease = tools.ledger.take_over(batch.batch_id, tools.holder, tools.lease_s, tools.clock())
     try:
         snapshot_id = _revoke(tools, table, batch.batch_id)
-        if snapshot_id is not None and batch.results is not None:
-            outcome = from_blob(batch.results)
-            _learn(tools, batch, table, schema_of(outcome))
-            tools.ledger.record(batch.batch_id, outcome, snapshot_id, lease=lease, now=tools.clock())
-            _finish_rebuild(tools, batch, table)
+        tools.at("revoked")
+        if table is not None and snapshot_id is not None and batch.results is not None:
+            _record(tools, batch, table, snapshot_id, lease)
             operation = "batch_recorded"
         else:
-            if tools.lake.table(table) is not None:
-                tools.lake.remove_branch(table, branch_of(batch.run_id))
-            tools.lake.sweep(table, batch.batch_id)
-            tools.ledger.release(batch.batch_id, lease=lease, now=tools.clock())
+            _release(tools, batch, table, lease)
             operation = "batch_released"
-        _close_run(tools, batch)
+        _close_run(tools, batch.run_id)
     finally:
         tools.ledger.unlock(lease)
     seconds = (tools.clock() - started).total_seconds()
@@ -126,46 +128,55 @@ def _settle(tools: Tools, batch: BatchRow, table: str) -> Step:
     return Step(batch.ingestion, operation, "done", seconds, details)
 
 
-def _revoke(tools: Tools, table: str, batch_id: str) -> int | None:
+def _revoke(tools: Tools, table: str | None, batch_id: str) -> int | None:
     """The batch's snapshot; None when it was not committed, and from now on cannot be."""
-    if tools.lake.table(table) is None:
+    if table is None or tools.lake.table(table) is None:
         return None
     return tools.lake.revoke(table, batch_id)
 
 
-def _learn(tools: Tools, batch: BatchRow, table: str, schema: TableSchema | None) -> None:
-    """Pin the columns that a batch was written for, as its worker would have done after the commit."""
-    if schema is None:
-        return
-    if _was_rebuilt(tools, batch, table):
-        row = tools.ledger.ingestion(batch.ingestion)
-        if row is not None:
-            pin(tools, row, schema, "backfill")
-        return
-    learn(tools, batch.ingestion, schema)
+def _record(tools: Tools, batch: BatchRow, table: str, snapshot_id: int, lease: Lease) -> None:
+    """The commit took place: what came after it is done now, the rejected rows' own commit included."""
+    results = from_blob(batch.results or b"")
+    run = tools.ledger.run(batch.run_id)
+    if "kind" in results.column_names:  # the batch is found there, and only what is missing beside it is committed
+        commit = Commit(
+            batch_id=batch.batch_id,
+            plan_id=(run.plan_id if run is not None else None) or "",
+            run_id=batch.run_id,
+            fencing_token=lease.token,
+            ingestion=batch.ingestion,
+            data_files=results,
+        )
+        tools.lake.commit(table, commit)
+    rebuild = (run.extra or {}).get("rebuild") if run is not None else None
+    grown = schema_of(results)
+    if rebuild is not None:
+        pinned = with_columns(rebuild, grown)
+        record_swap(tools, batch.ingestion, batch.run_id, _first_version(tools, batch), pinned)
+    elif grown is not None:
+        learn(tools, batch.ingestion, grown)
+    tools.ledger.record(batch.batch_id, results, snapshot_id, lease=lease, now=tools.clock())
 
 
-def _was_rebuilt(tools: Tools, batch: BatchRow, table: str) -> bool:
-    """Whether the table that is served is the one that the batch's run has built aside."""
-    state = tools.lake.table(table)
-    if state is None or not state.history:
-        return False
-    return state.history[-1].summary.get("autoloader.branch") == branch_of(batch.run_id)
+def _release(tools: Tools, batch: BatchRow, table: str | None, lease: Lease) -> None:
+    """The commit did not take place: files are what they were, and nothing lies about."""
+    if table is not None:
+        if tools.lake.table(table) is not None:
+            tools.lake.remove_branch(table, branch_of(batch.run_id))
+        tools.lake.sweep(table, batch.batch_id)
+    tools.ledger.release(batch.batch_id, lease=lease, now=tools.clock())
 
 
-def _finish_rebuild(tools: Tools, batch: BatchRow, table: str) -> None:
-    """A rebuilt table was served before its process died: files that are not in it have no rows any more."""
-    if not _was_rebuilt(tools, batch, table):
-        return
+def _first_version(tools: Tools, batch: BatchRow) -> int | None:
     of_run = {each.batch_id for each in tools.ledger.batches(batch.run_id)}
     versions = tools.ledger.versions(batch.ingestion)
     mine = versions.filter(pc.is_in(versions["batch"], value_set=pa.array(sorted(of_run), pa.string())))
-    first = pc.min(mine["src_file_id"]).as_py()
-    if first is not None:
-        tools.ledger.clear_rows(batch.ingestion, batch.run_id, now=tools.clock(), below=first)
+    first: int | None = pc.min(mine["src_file_id"]).as_py()
+    return first
 
 
-def _close_run(tools: Tools, batch: BatchRow) -> None:
-    run = tools.ledger.run(batch.run_id)
+def _close_run(tools: Tools, run_id: str) -> None:
+    run = tools.ledger.run(run_id)
     if run is not None and run.state == "running":
-        tools.ledger.finish_run(batch.run_id, "incomplete", now=tools.clock(), error=CUT_OFF)
+        tools.ledger.finish_run(run_id, "incomplete", now=tools.clock(), error=CUT_OFF)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -13,11 +13,15 @@ from autoloader.apply.batching import spread_over_tasks
 from autoloader.apply.blobs import to_blob
 from autoloader.apply.target import Target
 from autoloader.apply.tools import Tools
+from autoloader.errors import RowsMovedError
 from autoloader.inventory import FileState
 from autoloader.lake import Commit, HeldFile
 
 if TYPE_CHECKING:
     from autoloader.ledger import Lease
+
+REMOVALS: Final = 4
+"""How often a removal is made before its batch is left to the next apply."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,65 @@ def remove_rows(tools: Tools, table: str, branch: str | None, batch_id: str, src
     return Removal(tuple(found.path for found in held), rewritten, rows)
 
 
+@dataclass(frozen=True, slots=True)
+class Swapped:
+    """What a swap came to.
+
+    Attributes:
+        snapshot_id: The snapshot; None where there was nothing to commit.
+        rows: Rows that left.
+    """
+
+    snapshot_id: int | None
+    rows: int
+
+
+def commit_swap(
+    tools: Tools, target: Target, batch_id: str, data_files: pa.Table, leaving: pa.Array, lease: Lease
+) -> Swapped:
+    """Commit new data files, and in the same snapshot take the rows of some source file versions out.
+
+    Where another writer rewrites data files that hold such rows meanwhile (a compaction, another worker's
+    replacement), the removal is made anew from what the table holds then.
+
+    Raises:
+        FencedError: The lease is lost.
+        RowsMovedError: Others were quicker every time.
+    """
+    for attempt in range(1, REMOVALS + 1):
+        removal = Removal.none()
+        if len(leaving):
+            removal = remove_rows(tools, target.table, target.branch, batch_id, leaving)
+        everything = pa.concat_tables([data_files, removal.data_files])
+        if everything.num_rows == 0 and not removal.removed:
+            return Swapped(None, 0)
+        tools.ledger.check_lease(lease)
+        try:
+            snapshot_id = tools.lake.commit(
+                target.table,
+                Commit(
+                    batch_id=batch_id,
+                    plan_id=target.plan_id,
+                    run_id=target.run_id,
+                    fencing_token=lease.token,
+                    ingestion=target.ingestion,
+                    data_files=everything,
+                    removed_files=removal.removed,
+                    branch=target.branch,
+                    foreseen=target.foreseen,
+                    schema_update=target.growth,
+                ),
+            )
+        except RowsMovedError:
+            if attempt == REMOVALS:
+                raise
+            continue
+        if attempt > 1:
+            tools.lake.sweep(target.table, batch_id)  # what the attempts before rewrote is in no snapshot
+        return Swapped(snapshot_id, removal.rows)
+    raise AssertionError("unreachable")
+
+
 def delete_rows(tools: Tools, target: Target, gone: pa.Table, lease: Lease) -> int:
     """Take the rows of files that are gone from storage out of the table, in one snapshot.
 
@@ -82,7 +145,6 @@ def delete_rows(tools: Tools, target: Target, gone: pa.Table, lease: Lease) -> i
         return 0
     tools.at("claimed")
     leaving = _all_versions(tools, target.ingestion, claimed.files)
-    removal = remove_rows(tools, target.table, None, claimed.batch_id, leaving)
     outcome = pa.table(
         {
             "src_file_id": claimed.files["src_file_id"],
@@ -92,25 +154,12 @@ def delete_rows(tools: Tools, target: Target, gone: pa.Table, lease: Lease) -> i
     tools.at("loaded")
     tools.ledger.written(claimed.batch_id, to_blob(outcome), lease=lease, now=tools.clock())
     tools.at("written")
-    snapshot_id = None
-    if removal.removed:
-        tools.ledger.check_lease(lease)
-        snapshot_id = tools.lake.commit(
-            target.table,
-            Commit(
-                batch_id=claimed.batch_id,
-                plan_id=target.plan_id,
-                run_id=target.run_id,
-                fencing_token=lease.token,
-                ingestion=target.ingestion,
-                data_files=removal.data_files,
-                removed_files=removal.removed,
-            ),
-        )
+    empty = loader.RESULT.empty_table()
+    swapped = commit_swap(tools, target, claimed.batch_id, empty, leaving, lease)
     tools.at("committed")
-    tools.ledger.record(claimed.batch_id, outcome, snapshot_id, lease=lease, now=tools.clock())
+    tools.ledger.record(claimed.batch_id, outcome, swapped.snapshot_id, lease=lease, now=tools.clock())
     tools.at("recorded")
-    return removal.rows
+    return swapped.rows
 
 
 def _all_versions(tools: Tools, name: str, files: pa.Table) -> pa.Array:

@@ -1,50 +1,108 @@
-"""Is the world still the one that the plan was made from? Asked per ingestion, under its lease."""
+"""Is the world still the one that the plan was made from? Asked per ingestion, under its lease.
+
+A saved plan is held to the letter: what is recorded, the table and its snapshot are where they were. A plan that
+the same apply made is held to what its loads rest on: loads of others beside it move serials and snapshots, but
+take nothing away from a plan that claims each file only while nobody else has it.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
 
-from autoloader.errors import PlanStaleError
+from autoloader.errors import LeaseBusyError, PlanStaleError
 from autoloader.plan import Basis
 
 if TYPE_CHECKING:
     from autoloader.lake import TableState
-    from autoloader.ledger import IngestionRow
+    from autoloader.ledger import IngestionRow, Lease
 
-_PLAN_AGAIN = "Plan again:\n  autoloader plan"
+_PLAN_AGAIN: Final = "Plan again:\n  autoloader plan"
+_REMEMBERED: Final = 20
 
 
-def check_fresh(plan_id: str, basis: Basis, recorded: IngestionRow | None, table: TableState | None) -> None:
+def check_fresh(
+    plan_id: str, basis: Basis, recorded: IngestionRow | None, table: TableState | None, living: Mapping[str, Lease]
+) -> None:
     """Return if ledger and table are as planned, or as this very plan left them when it was cut off.
 
+    Args:
+        plan_id: The plan.
+        basis: What it rests on, of one ingestion.
+        recorded: What is recorded of it now.
+        table: The table now.
+        living: The live leases on the ingestion, by id.
+
     Raises:
-        PlanStaleError: The ingestion's serial, the table or its snapshot moved.
+        PlanStaleError: The ingestion's serial, the table or its snapshot moved, or the plan was applied already.
+        LeaseBusyError: Somebody else is applying this very plan.
     """
-    applying = started_by(recorded)
-    resumed = applying.get("plan_id") == plan_id and not applying.get("done")
-    serial = recorded.serial if recorded is not None else 0
-    if serial != basis.serial and not resumed:
-        if applying.get("plan_id") == plan_id:
-            raise PlanStaleError(
-                f"This plan was applied to {basis.ingestion} already.", fix=f"Nothing is left to do. {_PLAN_AGAIN}"
-            )
-        raise PlanStaleError(
-            f"The plan for {basis.ingestion} is stale.",
-            why=f"It was made at serial {basis.serial} of the ingestion; now it is {serial}.",
-            fix=_PLAN_AGAIN,
-        )
-    uuid = table.uuid if table is not None else None
-    snapshot_id = table.snapshot_id if table is not None else None
-    if resumed or (uuid == basis.table_uuid and snapshot_id == basis.snapshot_id):
+    if is_resumed(plan_id, basis.ingestion, recorded, living):
         return
-    raise PlanStaleError(
-        f"The plan for {basis.ingestion} is stale.",
-        why=f"Its table was at snapshot {basis.snapshot_id}; now it is at {snapshot_id}.",
-        fix=_PLAN_AGAIN,
-    )
+    serial = recorded.serial if recorded is not None else 0
+    if serial != basis.serial:
+        raise _stale(basis, f"It was made at serial {basis.serial} of the ingestion; now it is {serial}.")
+    check_table(basis, table)
+    snapshot_id = table.snapshot_id if table is not None else None
+    if snapshot_id != basis.snapshot_id:
+        raise _stale(basis, f"Its table was at snapshot {basis.snapshot_id}; now it is at {snapshot_id}.")
 
 
-def started_by(recorded: IngestionRow | None) -> dict[str, Any]:
-    """Which plan was applied to an ingestion last, and whether it was done: `{plan_id, done}`."""
+def check_sound(basis: Basis, recorded: IngestionRow | None, table: TableState | None) -> None:
+    """Return if loads can still be done as planned, whatever others have loaded meanwhile.
+
+    Raises:
+        PlanStaleError: The recorded spec, the table or its schema is another one.
+    """
+    if recorded is None or recorded.spec_digest != basis.spec_digest:
+        raise _stale(basis, "What is recorded of the ingestion's spec has changed.")
+    check_table(basis, table)
+
+
+def check_table(basis: Basis, table: TableState | None) -> None:
+    """Return if the table is the planned one, with the planned columns.
+
+    Raises:
+        PlanStaleError: It is another one, or its columns are.
+    """
+    found = (table.uuid, table.schema_id) if table is not None else (None, None)
+    if found != (basis.table_uuid, basis.schema_id):
+        raise _stale(basis, "Its table is another one now, or the columns of it are.")
+
+
+def is_resumed(plan_id: str, name: str, recorded: IngestionRow | None, living: Mapping[str, Lease]) -> bool:
+    """Whether this plan was begun here before, and cut off.
+
+    Raises:
+        PlanStaleError: It was carried out to its end.
+        LeaseBusyError: Somebody is at it.
+    """
+    begun = next((each for each in _plans(recorded) if each["plan_id"] == plan_id), None)
+    if begun is None:
+        return False
+    if begun["done"]:
+        raise PlanStaleError(f"This plan was applied to {name} already.", fix=f"Nothing is left to do. {_PLAN_AGAIN}")
+    if (lease := living.get(begun["lease"])) is not None:
+        raise LeaseBusyError(
+            f"This plan is being applied to {name} by {lease.holder}.",
+            why=f"Its lock is {lease.id}.",
+            fix=f"Wait for it to end, or share its work with a plan of your own:\n  autoloader apply --select {name}",
+        )
+    return True
+
+
+def with_plan(recorded: IngestionRow | None, plan_id: str, lease_id: str, *, done: bool) -> dict[str, Any]:
+    """What is kept beside an ingestion, with a plan noted in it; only the last few plans stay."""
+    others = [each for each in _plans(recorded) if each["plan_id"] != plan_id]
+    plans = [*others, {"plan_id": plan_id, "lease": lease_id, "done": done}][-_REMEMBERED:]
+    return {**((recorded.extra if recorded is not None else None) or {}), "plans": plans}
+
+
+def _plans(recorded: IngestionRow | None) -> list[dict[str, Any]]:
+    """Plans that were applied to an ingestion, the newest last, each with its lease and whether it was done."""
     extra = recorded.extra if recorded is not None and recorded.extra else {}
-    return dict(extra.get("applying") or {})
+    return list(extra.get("plans") or ())
+
+
+def _stale(basis: Basis, why: str) -> PlanStaleError:
+    return PlanStaleError(f"The plan for {basis.ingestion} is stale.", why=why, fix=_PLAN_AGAIN)

@@ -7,9 +7,10 @@ import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from autoloader.apply.batching import BatchSize
+from autoloader.apply.keeping import LEASE_S
 from autoloader.apply.report import Events, Stop
 from autoloader.spec import StorageSettings
 
@@ -17,10 +18,6 @@ if TYPE_CHECKING:
     from autoloader.engine import Engine
     from autoloader.lake import Lake
     from autoloader.ledger import Ledger
-
-
-LEASE_S: Final = 120.0
-"""How long a lease lasts without a heartbeat; batches are kept alive by a thread of their own."""
 
 
 class Progress(Protocol):
@@ -59,7 +56,8 @@ class Death:
 
     The fault harness sets `AUTOLOADER_DIE_AT` to `committed:2`; nobody else does. The steps, in the order of a
     batch's life: `claimed`, `loaded` (data files are written, the ledger does not know), `written`, `committed`,
-    `recorded`; `swapped` (a rebuilt table is served, the ledger does not know).
+    `recorded`; `swapped` (a rebuilt table is served, the ledger does not know); `revoked` (recovery has asked the
+    table what became of a dead batch).
     """
 
     step: str
@@ -93,12 +91,13 @@ class Tools:
         switch_profile: Told the compute profile that the next lane asks for; `engine` gives such a Spark from then on.
         storage: Per scheme, how to reach it.
         clock: Now, aware UTC.
-        holder: Who holds the leases: host, process and user.
+        holder: Who holds the leases, as `holders.this_process` writes it.
         events: Where each step is told.
         progress: Where people see how far it is.
         stop: Asked to stop at the next safe point?
         batch_size: Bounds of one batch.
         death: Where the fault harness wants it dead; None = nowhere.
+        lease_s: How long a lease lasts without a heartbeat.
     """
 
     ledger: Ledger
@@ -113,6 +112,7 @@ class Tools:
     stop: Stop = field(default_factory=Stop)
     batch_size: BatchSize = field(default_factory=BatchSize)
     death: Death | None = None
+    lease_s: float = LEASE_S
 
     def at(self, step: str) -> None:
         """A step of a batch's life is done; see `Death`."""

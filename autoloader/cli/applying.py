@@ -89,7 +89,14 @@ def apply(  # one parameter per option of the contract
             return 1 if planned.plan.errored else 0
     with _stopping() as stop, talking() as talk, TerminalProgress(talk) as progress:
         report = project.apply(
-            planned, engine=engine, events=events, progress=progress, stop=stop, talk=talk, started=engines
+            planned,
+            engine=engine,
+            events=events,
+            progress=progress,
+            stop=stop,
+            talk=talk,
+            started=engines,
+            again=wishes if not saved and (approved or resume is not None) else None,
         )
     if output == "json":
         print_json(report.to_json())

@@ -225,7 +225,7 @@ def _seconds(value: float) -> str:
 
 def _waiting(rules: Rules) -> tuple[Decision, ...]:
     failed = f"same AND k_state = '{FileState.FAILED}'"
-    not_due = "'failed; tried again from ' || strftime(k_next_attempt_at::TIMESTAMP, '%Y-%m-%d %H:%M UTC')"
+    not_due = "'failed; tried again from ' || strftime(k_next_attempt_at::TIMESTAMP, '%Y-%m-%d %H:%M:%S UTC')"
     return (
         *_young(rules, _BY_WINDOW),
         Decision("not_due", f"{failed} AND not_due", Disposition.DEFERRED, not_due, _BY_WINDOW),

@@ -14,6 +14,7 @@ from typing import Any, Final
 import pyarrow as pa
 
 from autoloader import schema as schemas
+from autoloader.lake import keepsakes
 from autoloader.schema import Column, Primitive, TableSchema
 
 LINEAGE: Final = TableSchema(
@@ -116,6 +117,11 @@ class TableState:
     history: tuple[SnapshotInfo, ...]
     branches: Mapping[str, int]
     astray: frozenset[int] = frozenset()
+
+    @property
+    def fence(self) -> int:
+        """The lowest fencing token that may commit to it."""
+        return keepsakes.fence(self.properties)
 
 
 @dataclass(frozen=True, slots=True)

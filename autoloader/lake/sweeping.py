@@ -6,9 +6,12 @@ Imports PyIceberg by way of `tables`.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from pyiceberg.catalog import Catalog
+from pyiceberg.table import Table
 
 from autoloader import sources
 from autoloader.lake.state import quarantine_name
@@ -22,30 +25,44 @@ def sweep(catalog: Catalog, name: str, batch_id: str, storage: Mapping[str, Any]
     if table is None:
         return 0
     main = write_format(table)
-    known = referenced(table)
+    gone = _sweep_one(main, batch_id, table, storage)
     beside = load(catalog, quarantine_name(name))
-    formats = [(main, known)]
-    formats.append((quarantine_format(catalog, name, main), referenced(beside) if beside else frozenset()))
-    return sum(_sweep_one(form, batch_id, keep, storage) for form, keep in formats)
+    return gone + _sweep_one(quarantine_format(catalog, name, main), batch_id, beside, storage)
 
 
-def _sweep_one(form: WriteFormat, batch_id: str, keep: frozenset[str], storage: Mapping[str, Any]) -> int:
+def _sweep_one(form: WriteFormat, batch_id: str, table: Table | None, storage: Mapping[str, Any]) -> int:
     location = form.batch_location(batch_id)
     folder = local_path(location)
-    if folder is None:
-        listed = sources.Source(location + "/", storage).list().table
-        paths = [p for p in listed.column("file_path").to_pylist() if p not in keep]
-        if paths:
-            sources.delete(paths, storage)
-        return len(paths)
+    if folder is not None:
+        return _sweep_folder(folder, location, table)
+    paths = sources.Source(location + "/", storage).list().table.column("file_path").to_pylist()
+    known = _known(table) if paths else frozenset()
+    left = [path for path in paths if path not in known]
+    if left:
+        sources.delete(left, storage)
+    return len(left)
+
+
+def _sweep_folder(folder: Path, location: str, table: Table | None) -> int:
+    found = sorted(folder.rglob("*"), reverse=True) if folder.exists() else []
+    known = _known(table) if any(not path.is_dir() for path in found) else frozenset()
     gone = 0
-    for path in sorted(folder.rglob("*"), reverse=True) if folder.exists() else ():
+    for path in found:
         if path.is_dir():
-            if not any(path.iterdir()):
-                path.rmdir()
-        elif f"{location}/{path.relative_to(folder)}" not in keep:
-            path.unlink()
+            _remove_empty(path)
+        elif f"{location}/{path.relative_to(folder)}" not in known:
+            path.unlink(missing_ok=True)
             gone += 1
-    if folder.exists() and not any(folder.iterdir()):
-        folder.rmdir()
+    _remove_empty(folder)
     return gone
+
+
+def _remove_empty(folder: Path) -> None:
+    """Another worker may be sweeping here, too; a folder that is not empty stays."""
+    with suppress(OSError):
+        folder.rmdir()
+
+
+def _known(table: Table | None) -> frozenset[str]:
+    """Asked only where there are files: it reads every manifest of the table."""
+    return frozenset() if table is None else referenced(table)

@@ -31,6 +31,7 @@ _TODO: Final = {
     "disposition": "disposition",
     "replaces": "replaces",
     "retry_count": "known_retry_count",
+    "known_state": "known_state",
 }
 _TYPES: Final = {
     "modified_at": INT, "size_bytes": INT, "replaces": INT, "retry_count": INT, "data_date": pa.date32(),
@@ -55,14 +56,16 @@ _MOVED: Final = (
     " WHEN t.replaces IS NULL AND f.src_file_id IS NOT NULL AND (t.disposition IN ('new', 'late')"
     f" OR t.disposition = 'retry' AND NOT (f.state = 'FAILED' AND coalesce({_SAME_NOW}, false)))"
     " THEN 'another version of it was loaded since the plan'"
+    " WHEN t.replaces IS NULL AND f.src_file_id IS NOT NULL AND (t.disposition IN ('reingest', 'schema')"
+    " OR f.state = 'SUCCESS' AND coalesce(t.known_state, 'SUCCESS') <> 'SUCCESS') THEN 'it was loaded since the plan'"
     " WHEN t.disposition = 'retry' AND f.state IN ('FAILED', 'QUARANTINED') AND f.retry_count > t.known_retry_count"
     f" AND coalesce({_SAME_NOW}, false) THEN 'it was tried since the plan' END"
 )
 """Why a remembered file may not be claimed as planned; null: it may.
 
 What was seen of it since does not matter, only what would double or lose rows: that somebody is at it, that
-this version is loaded, or that the rows to leave are not the ones that the plan meant. A rebuild loads
-every file again beside the old table: it replaces nothing and is not held against what is loaded.
+this version is loaded, or that the rows to leave are not the ones that the plan meant. A rebuild names the
+versions that it replaces like any other work, although their rows leave with the whole old table.
 """
 
 

@@ -122,10 +122,19 @@ class Claims(Part):
                 "state IN ('claimed', 'written') AND NOT EXISTS (SELECT 1 FROM lease l"
                 f" WHERE l.id = batch.lease AND l.token = batch.token AND l.expires_at > :now){where}",
                 blobs=True,
-                now=check_aware(now),
+                now=self._database.lease_time(check_aware(now)),
                 ingestion=ingestion,
             )
         return tuple(found)
+
+    def released(self, *, since: datetime) -> tuple[BatchRow, ...]:
+        """Batches that were given back since then, oldest first."""
+        if not self.exists:
+            return ()
+        with self._database.reading() as session:
+            return tuple(
+                read_batches(session, "state = 'released' AND recorded_at >= :since", since=check_aware(since))
+            )
 
     def take_over(self, batch_id: str, holder: str, ttl_s: float, now: datetime) -> Lease:
         """Takes an unfinished batch from a dead holder, who is fenced off from then on.
@@ -138,7 +147,7 @@ class Claims(Part):
             LedgerError: The batch is finished, or there is none.
         """
         self._require()
-        check_aware(now)
+        now = self._database.lease_time(check_aware(now))
         with self._database.writing() as session:
             lock = "" if session.is_sqlite else " FOR UPDATE"
             batch = find_batch(session, batch_id, ("claimed", "written"), lock)

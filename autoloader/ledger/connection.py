@@ -7,16 +7,23 @@ drop each other's file locks. SQLAlchemy is met in `tables` and `migrate` only.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+import pyarrow as pa
 
 from autoloader.ledger.address import Address
-from autoloader.ledger.failures import ledger_error
-from autoloader.ledger.session import Session
+from autoloader.ledger.failures import is_away, ledger_error
+from autoloader.ledger.session import INSTANT_US, Session
 
 if TYPE_CHECKING:
-    from adbc_driver_manager import AdbcDatabase
+    from adbc_driver_manager import AdbcConnection, AdbcDatabase
+
+_LOOK_AGAIN_S: Final = 0.25
+_NO_SKEW: Final = timedelta(seconds=1)
 
 
 class Database:
@@ -31,6 +38,8 @@ class Database:
         self.address = address
         self.busy_timeout_s = busy_timeout_s
         self._handle: AdbcDatabase | None = None
+        self._reached = False
+        self._skew: timedelta | None = None
 
     @property
     def is_sqlite(self) -> bool:
@@ -74,13 +83,7 @@ class Database:
 
     @contextmanager
     def _session(self) -> Iterator[Session]:
-        import adbc_driver_manager as manager
-
-        try:
-            handle = self._handle or self._open()
-            connection = manager.AdbcConnection(handle)
-        except (manager.Error, ImportError) as error:
-            raise ledger_error(self.address, error) from None
+        handle, connection = self._connect()
         try:
             session = Session(self.address, connection)
             if self.is_sqlite:
@@ -90,6 +93,39 @@ class Database:
             connection.close()
             if self.is_sqlite:
                 handle.close()
+
+    def _connect(self) -> tuple[AdbcDatabase, AdbcConnection]:
+        """A connection. A server that answered before and does not now is given some time to come back."""
+        import adbc_driver_manager as manager
+
+        give_up_at = time.monotonic() + (self.busy_timeout_s if self._reached else 0.0)
+        while True:
+            try:
+                handle = self._handle or self._open()
+                connection = manager.AdbcConnection(handle)
+            except (manager.Error, ImportError) as error:
+                away = not self.is_sqlite and is_away(str(error), getattr(error, "sqlstate", None) or "")
+                if not away or time.monotonic() > give_up_at:
+                    raise ledger_error(self.address, error) from None
+                time.sleep(_LOOK_AGAIN_S)
+            else:
+                self._reached = True
+                return handle, connection
+
+    def lease_time(self, now: datetime) -> datetime:
+        """A time of this process on the clock that all workers share: that of the server, where there is one.
+
+        Measured once a process; less than a second is no difference.
+        """
+        if self.is_sqlite:
+            return now
+        if self._skew is None:
+            with self.reading() as session:
+                before = datetime.now(UTC)
+                [row] = session.rows(pa.schema([("at", INSTANT_US)]), "SELECT clock_timestamp() AS at")
+                skew = row["at"] - (before + (datetime.now(UTC) - before) / 2)
+            self._skew = skew if abs(skew) >= _NO_SKEW else timedelta(0)
+        return now + self._skew
 
     def _open(self) -> AdbcDatabase:
         import adbc_driver_manager as manager

@@ -82,10 +82,15 @@ def _server_error(address: Address, text: str, sqlstate: str) -> AutoloaderError
                 why=text,
                 fix="Grant the user the right to create tables and to write in this database.",
             )
-    if "connect" in text.lower() or sqlstate[:2] in ("08", "57") or "terminated" in text:
+    if is_away(text, sqlstate):
         return LedgerError(
             f"The state {address.label} cannot be reached.",
             why=text,
             fix="Check host, port, database, user and password, and that the server is running.",
         )
     return LedgerError(f"The state {address.label} could not be used.", why=text, fix="autoloader doctor")
+
+
+def is_away(text: str, sqlstate: str) -> bool:
+    """Whether a server's complaint means that it cannot be reached now: stopped, starting, or another network."""
+    return "connect" in text.lower() or sqlstate[:2] in ("08", "57") or "terminated" in text

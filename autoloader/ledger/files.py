@@ -108,7 +108,7 @@ class Files(Part):
                 _stored(LEDGER_SLICE),
                 f"SELECT {columns} FROM processed_file f WHERE f.ingestion = :ingestion",
                 ingestion=ingestion,
-                now=check_aware(now),
+                now=self._database.lease_time(check_aware(now)),
             )
         return found.cast(LEDGER_SLICE)
 
@@ -123,6 +123,20 @@ class Files(Part):
             values = {f"state_{index}": state for index, state in enumerate(states)}
             where = f" AND f.state IN ({', '.join(':' + name for name in values)})"
         return self._files(f"f.ingestion = :ingestion{where}", ingestion=ingestion, **values)
+
+    def next_attempt_at(self, *, now: datetime) -> datetime | None:
+        """When the first of the failed files that still wait may be tried again; None: none waits."""
+        if not self.exists:
+            return None
+        with self._database.reading() as session:
+            [found] = session.rows(
+                pa.schema([("at", AT)]),
+                "SELECT min(next_attempt_at) AS at FROM processed_file"
+                " WHERE state = 'FAILED' AND next_attempt_at > :now",
+                now=check_aware(now),
+            )
+        at: datetime | None = found["at"]
+        return at
 
     def find_path(self, file_path: str) -> pa.Table:
         """A table of `FILES`: what each ingestion remembers of one path."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 from typing import Final
@@ -90,19 +91,32 @@ class Ingestions(Part):
                     why=f"The plan was made at serial {expected_serial}; now it is {serial}.",
                     fix="Plan again.",
                 )
-            if known is not None and _same(known, row):
-                return known
-            _upsert(session, row, check_aware(now))
-            advance_serial(session, row.name)
-            write_audit(
-                session,
-                "ingestion changed" if known else "ingestion recorded",
-                row.name,
-                now,
-                actor=actor,
-                detail={"fields": _changed(known, row), "spec_digest": row.spec_digest},
-            )
-            return next(iter(_read(session, row.name)))
+            return _put(session, known, row, check_aware(now), actor)
+
+    def amend_ingestion(
+        self,
+        name: str,
+        change: Callable[[IngestionRow], IngestionRow],
+        *,
+        now: datetime,
+        actor: str | None = None,
+    ) -> IngestionRow | None:
+        """Changes what is recorded, whatever it is by now: nobody else's change gets lost between reading and writing.
+
+        Args:
+            name: Its name.
+            change: What is recorded in, what is to be recorded out; the name stays.
+            now: The time of the change.
+            actor: Who did it, for the audit.
+
+        Returns:
+            The row as it is recorded now; None where nothing is recorded of it.
+        """
+        self._require()
+        with self._database.writing() as session:
+            lock_ingestion(session, name)
+            known = next(iter(_read(session, name)), None)
+            return None if known is None else _put(session, known, change(known), check_aware(now), actor)
 
     def rename(self, name: str, new_name: str, *, now: datetime, actor: str | None = None) -> None:
         """Moves an ingestion with all its history to another name. No file becomes new by it.
@@ -145,6 +159,25 @@ class Ingestions(Part):
             advance_serial(session, None)
             write_audit(session, "forgotten", name, now, actor=actor, detail={"files": files})
         return files
+
+
+def _put(
+    session: Session, known: IngestionRow | None, row: IngestionRow, now: datetime, actor: str | None
+) -> IngestionRow:
+    """Write a row over what is known, with its serial and an audit line; nothing where it is known so already."""
+    if known is not None and _same(known, row):
+        return known
+    _upsert(session, row, now)
+    advance_serial(session, row.name)
+    write_audit(
+        session,
+        "ingestion changed" if known else "ingestion recorded",
+        row.name,
+        now,
+        actor=actor,
+        detail={"fields": _changed(known, row), "spec_digest": row.spec_digest},
+    )
+    return next(iter(_read(session, row.name)))
 
 
 def _read(session: Session, name: str | None) -> list[IngestionRow]:

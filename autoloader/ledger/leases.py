@@ -1,18 +1,20 @@
 """Leases: who may work on an ingestion, for how long, and how one who lost the right is fenced off.
 
 A lease is lost when its row is gone, not when its time is up: somebody who wants the ingestion removes
-leases whose time is up, and from then on their fencing tokens are refused.
+leases whose time is up, and from then on their fencing tokens are refused. Times are those of the state's
+server, where there is one: the clocks of the workers may differ.
 """
 
 from __future__ import annotations
 
 import uuid
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
 import pyarrow as pa
 
-from autoloader.errors import FencedError, LedgerError, LockBusyError
+from autoloader.errors import FencedError, LeaseBusyError, LedgerError
 from autoloader.ledger.base import AT, INT, TEXT, Part, check_aware, write_audit
 from autoloader.ledger.rows import Lease, LeaseKind
 from autoloader.ledger.session import Session
@@ -46,10 +48,10 @@ class Leases(Part):
             now: The time.
 
         Raises:
-            LockBusyError: A live lease stands against it.
+            LeaseBusyError: A live lease stands against it.
         """
         self._require()
-        check_aware(now)
+        now = self._database.lease_time(check_aware(now))
         with self._database.writing() as session:
             _lock_leases(session, ingestion)
             standing = _leases(session, ingestion)
@@ -61,6 +63,24 @@ class Leases(Part):
                 _remove(session, lease, now, "lease expired and taken over", holder)
             return insert_lease(session, ingestion, kind, holder, ttl_s, now)
 
+    def share(self, lease: Lease) -> Lease:
+        """Lets loads of others beside an "alone" lease that needs the ingestion alone no more.
+
+        Returns:
+            The same lease, under the same token, as a "load".
+
+        Raises:
+            FencedError: It was taken over or broken.
+        """
+        self._require()
+        with self._database.writing() as session:
+            changed = session.execute(
+                "UPDATE lease SET kind = 'load' WHERE id = :id AND token = :token", id=lease.id, token=lease.token
+            )
+            if changed == 0:
+                raise _fenced(lease)
+        return replace(lease, kind="load")
+
     def heartbeat(self, lease: Lease, now: datetime) -> Lease:
         """Prolongs a lease by its time to live, even one whose time is up if nobody has taken it.
 
@@ -68,7 +88,8 @@ class Leases(Part):
             FencedError: It was taken over or broken.
         """
         self._require()
-        expires_at = check_aware(now) + timedelta(seconds=lease.ttl_s)
+        now = self._database.lease_time(check_aware(now))
+        expires_at = now + timedelta(seconds=lease.ttl_s)
         with self._database.writing() as session:
             changed = session.execute(
                 "UPDATE lease SET heartbeat_at = :now, expires_at = :expires_at WHERE id = :id AND token = :token",
@@ -79,10 +100,7 @@ class Leases(Part):
             )
             if changed == 0:
                 raise _fenced(lease)
-        return Lease(
-            lease.id, lease.ingestion, lease.kind, lease.holder, lease.token, lease.ttl_s,
-            lease.acquired_at, now, expires_at,
-        )  # fmt: skip
+        return replace(lease, heartbeat_at=now, expires_at=expires_at)
 
     def check_lease(self, lease: Lease) -> None:
         """Returns if the lease is still the holder's; to be asked right before a commit.
@@ -106,6 +124,11 @@ class Leases(Part):
             return ()
         with self._database.reading() as session:
             return tuple(_leases(session, ingestion))
+
+    def living(self, ingestion: str | None = None, *, now: datetime) -> tuple[Lease, ...]:
+        """The leases whose time is not up, by ingestion and token."""
+        at = self._database.lease_time(check_aware(now)) if self.exists else now
+        return tuple(lease for lease in self.leases(ingestion) if lease.is_live(at))
 
     def break_lease(self, lease_id: str, reason: str, *, now: datetime, actor: str | None = None) -> Lease:
         """Takes a lease away from its holder, who is fenced from then on.
@@ -168,7 +191,7 @@ def remove_expired(session: Session, lease_id: str | None, ingestion: str, now: 
     """Removes one lease if its time is up.
 
     Raises:
-        LockBusyError: It is live.
+        LeaseBusyError: It is live.
     """
     _lock_leases(session, ingestion)
     for lease in _leases(session, ingestion):
@@ -203,8 +226,8 @@ def _remove(
     write_audit(session, action, lease.ingestion, now, actor=actor, detail=detail)
 
 
-def _busy(lease: Lease) -> LockBusyError:
-    return LockBusyError(
+def _busy(lease: Lease) -> LeaseBusyError:
+    return LeaseBusyError(
         f"{lease.ingestion} is locked by {lease.holder}.",
         why=f"Lock {lease.id} ({lease.kind}) was taken at {lease.acquired_at:%Y-%m-%d %H:%M:%S} UTC and lasts"
         f" until {lease.expires_at:%Y-%m-%d %H:%M:%S} UTC unless it is prolonged.",

@@ -22,6 +22,11 @@ Paths: TypeAlias = Sequence[str] | pa.Array | pa.ChunkedArray
 _FREE: Final = "processed_file.ingestion = :ingestion AND processed_file.state <> 'PROCESSING'"
 _NAMED: Final = "EXISTS (SELECT 1 FROM named n WHERE n.file_path = processed_file.file_path)"
 
+_SAME_BYTES: Final = (
+    "coalesce(processed_file.version_id = t.version_id, processed_file.etag = t.etag"
+    " AND processed_file.file_size = t.file_size, false)"
+)
+
 
 class Marks(Part):
     """Marking files. Each method returns how many files it changed."""
@@ -69,6 +74,8 @@ class Marks(Part):
     def mark_touched(self, ingestion: str, files: pa.Table, *, now: datetime) -> int:
         """The same bytes lie there under another time: the new identity is kept, so that it is said once.
 
+        A file of which other bytes were loaded meanwhile is left alone.
+
         Args:
             ingestion: Its name.
             files: Rows of `inventory.DIFF`.
@@ -82,7 +89,7 @@ class Marks(Part):
                 "UPDATE processed_file SET modified_at = t.modified_at, modified_at_ns = t.modified_at_ns,"
                 " file_size = t.file_size, etag = coalesce(t.etag, processed_file.etag),"
                 " version_id = coalesce(t.version_id, processed_file.version_id) FROM todo t"
-                f" WHERE {_FREE} AND t.file_path = processed_file.file_path",
+                f" WHERE {_FREE} AND t.file_path = processed_file.file_path AND {_SAME_BYTES}",
                 ingestion=ingestion,
             )
 

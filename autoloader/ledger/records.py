@@ -30,6 +30,9 @@ _RESULT: Final = pa.schema(
 )
 _STATES: Final = frozenset({"SUCCESS", "FAILED", "QUARANTINED", "SKIPPED", "MISSING", "DELETED"})
 _LONGEST_WAIT: Final = timedelta(days=1)
+FIRST_WAIT_S: Final = 1.0
+"""Between the first failure of a file and its next attempt. Short: schedules space the attempts of most projects,
+and who mends something and applies again wants it tried now. It only keeps runs that chase each other apart."""
 
 
 class Records(Part):
@@ -44,7 +47,7 @@ class Records(Part):
         lease: Lease,
         now: datetime,
         max_attempts: int = 3,
-        backoff_s: float = 60.0,
+        backoff_s: float = FIRST_WAIT_S,
     ) -> None:
         """Writes down what came of each file of a batch. A second time it does nothing.
 

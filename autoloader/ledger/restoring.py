@@ -116,8 +116,9 @@ class Restoring(Part):
         Args:
             ingestion: Its name; it should be recorded.
             found: `file_path`, `src_file_id`, `rows`, and where known `size_bytes`, `modified_at`, `etag`,
-                `version_id`, `batch_id`, `data_date`, `fingerprint`, `schema_version`. Of several versions of
-                a path the newest counts. What is unknown of an identity stays what it was.
+                `version_id`, `batch_id`, `data_date`, `fingerprint`, `schema_version`, `disposition`. Of several
+                versions of a path the newest counts; all are remembered as loaded. What is unknown of an
+                identity stays what it was.
             now: The time.
             highest_token: The highest fencing token in the table's history; later ones will be higher.
             highest_id: The highest src_file_id that is known from elsewhere; later ones will be higher.
@@ -139,6 +140,8 @@ class Restoring(Part):
                 ingestion=ingestion,
             )
             _insert_found(session, ingestion, check_aware(now))
+            session.stage("version", _versions(found), key="src_file_id")
+            _insert_versions(session, ingestion, now)
             highest = max(highest_id, pc.max(newest["src_file_id"]).as_py() or 0)
             session.execute(
                 "UPDATE project SET"
@@ -192,6 +195,35 @@ def _newest(found: pa.Table) -> pa.Table:
     table = table.filter(pc.is_in(table["src_file_id"], newest.combine_chunks()))
     at = pc.floor_temporal(table["modified_at_ns"].cast(pa.timestamp("ns", tz="UTC")), unit="microsecond")
     return table.append_column("modified_at", at.cast(pa.timestamp("us", tz="UTC")))
+
+
+def _versions(found: pa.Table) -> pa.Table:
+    """Every version that has rows, one row each; a table may hold several of one path (`on_change: append`)."""
+    disposition = found["disposition"] if "disposition" in found.column_names else pa.nulls(found.num_rows, TEXT)
+    batch = found["batch_id"] if "batch_id" in found.column_names else pa.nulls(found.num_rows, TEXT)
+    table = pa.table(
+        {
+            "src_file_id": found["src_file_id"].cast(INT),
+            "file_path": found["file_path"].cast(TEXT),
+            "rows": found["rows"].cast(INT),
+            "batch": batch.cast(TEXT),
+            "disposition": disposition.cast(TEXT),
+        }
+    )
+    key = ["src_file_id", "file_path"]
+    summed = table.group_by(key).aggregate([("rows", "sum"), ("batch", "max"), ("disposition", "max")])
+    return summed.rename_columns([*key, "rows", "batch", "disposition"])
+
+
+def _insert_versions(session: Session, ingestion: str, now: datetime) -> None:
+    session.execute(
+        "INSERT INTO batch_file (src_file_id, batch, ingestion, file_path, disposition, state, rows, processed_at)"
+        " SELECT v.src_file_id, coalesce(v.batch, ''), :ingestion, v.file_path, v.disposition, 'SUCCESS', v.rows, :now"
+        " FROM version v WHERE 1 = 1 ORDER BY v.src_file_id"
+        " ON CONFLICT (src_file_id) DO UPDATE SET state = 'SUCCESS', rows = excluded.rows",
+        ingestion=ingestion,
+        now=now,
+    )
 
 
 def _insert_found(session: Session, ingestion: str, now: datetime) -> None:

@@ -9,9 +9,13 @@ import pyarrow.compute as pc
 from autoloader.inventory import Disposition, FileState
 from autoloader.plan import Block
 from autoloader.planner.loads import Case, files_text
+from autoloader.schema import ChangeKind, compare
 
 WAITING: Final = frozenset({"draft", "paused", "not_due", "no-columns"})
 """Blocks behind which nothing is wrong: they refuse nothing, exit code 3 is not for them."""
+
+_LOST: Final = frozenset({ChangeKind.ADD, ChangeKind.WIDEN, ChangeKind.RETYPE})
+"""What would have to be done to a table so that it has the recorded columns again."""
 
 
 def standing_block(case: Case) -> Block | None:
@@ -67,7 +71,26 @@ def _table(case: Case) -> Block | None:
             f"{table} is another table than the one that was loaded (it was dropped and made anew)."
             f" To fill it, run: autoloader plan --refresh {name}=full",
         )
+    if changes := altered(case):
+        return Block(
+            "table-altered",
+            f"the columns of {table} were altered by someone else: {', '.join(changes)}."
+            f" Declare them so in schema.columns, or make the table anew: autoloader plan --refresh {name}=full",
+        )
     return None
+
+
+def altered(case: Case) -> tuple[str, ...]:
+    """What somebody else did to recorded columns of the table that the spec does not ask for; as phrases."""
+    recorded = case.recorded.schema if case.recorded is not None else None
+    if recorded is None or case.table is None:
+        return ()
+    wanted = {change.column for change in compare(case.table.schema, case.schema or recorded) if change.kind in _LOST}
+    return tuple(
+        f"{change.column} is gone" if change.before is None else f"{change.column} is {change.before} now"
+        for change in compare(case.table.schema, recorded)
+        if change.kind in _LOST and change.column in wanted
+    )
 
 
 def _has_rows(case: Case) -> bool:

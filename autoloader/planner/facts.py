@@ -89,6 +89,7 @@ class TableFacts:
         rows: Rows in it, None = not known.
         size_bytes: Bytes of its data files, None = not known.
         lost: Files whose rows left it because somebody rolled it back, by batch; not ours.
+        foreign: Snapshots of others since our last recorded one, as far as they are kept; None = not counted.
     """
 
     uuid: str
@@ -99,6 +100,7 @@ class TableFacts:
     rows: int | None = None
     size_bytes: int | None = None
     lost: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    foreign: int | None = None
 
     @property
     def is_empty(self) -> bool:

@@ -11,13 +11,14 @@ from autoloader.inventory import WORK, Disposition
 from autoloader.matching import default_include, nearest
 from autoloader.plan import Diagnostic, Severity
 from autoloader.planner import impacts
-from autoloader.planner.blocks import known_and_gone, loaded_count
+from autoloader.planner.blocks import altered, known_and_gone, loaded_count
 from autoloader.planner.facts import TableFacts
 from autoloader.planner.loads import Case, files_text
 from autoloader.spec import canonical_path
 
 _SHOWN_PROBLEMS: Final = 5
 _NEAR_KEYS: Final = 20_000
+_FAILED: Final = "failed; tried again from "
 
 
 def drift_of(case: Case) -> tuple[str, ...]:
@@ -33,12 +34,21 @@ def drift_of(case: Case) -> tuple[str, ...]:
         return (f"{name} was dropped and made anew by someone else",)
     if table.lost:
         return (_rolled_back(case, name, table),)
-    if recorded.snapshot_id is not None and table.snapshot_id != recorded.snapshot_id:
-        return (
-            f"{name} was written by someone else since our last commit"
-            f" (snapshot {recorded.snapshot_id} -> {table.snapshot_id})",
-        )
-    return ()
+    return (*_altered(case, name), *_written(case, name, recorded.snapshot_id, table))
+
+
+def _written(case: Case, name: str, seen: int | None, table: TableFacts) -> tuple[str, ...]:
+    if seen is None or table.snapshot_id == seen or table.foreign == 0:
+        return ()
+    return (
+        f"{name} was written by someone else since our last commit (snapshot {seen} -> {table.snapshot_id})."
+        f" To see which files' rows are not as they were loaded:\n  autoloader verify {case.spec.name}",
+    )
+
+
+def _altered(case: Case, name: str) -> tuple[str, ...]:
+    found = altered(case)
+    return (f"the columns of {name} were altered by someone else: {', '.join(found)}",) if found else ()
 
 
 def _rolled_back(case: Case, name: str, table: TableFacts) -> str:
@@ -77,11 +87,17 @@ def notes_of(case: Case) -> tuple[str, ...]:
 
 
 def _why_waiting(files: pa.Table) -> str:
-    """The commonest reasons, without the parts that differ from file to file."""
+    """The commonest reasons, without the parts that differ from file to file; of those that failed, the next time."""
     rows = files.filter(pc.equal(files["disposition"], Disposition.DEFERRED.value))
-    reasons = pc.value_counts(pc.replace_substring_regex(rows["reason"], r";.*|: [0-9].*", "")).to_pylist()
-    ordered = sorted(reasons, key=lambda row: (-row["counts"], row["values"]))
-    return ", ".join(f"{row['values']} ({row['counts']:,})" for row in ordered[:3])
+    counted: dict[str, int] = {}
+    failed = [row for row in pc.value_counts(rows["reason"]).to_pylist() if row["values"].startswith(_FAILED)]
+    if failed:
+        counted[min(row["values"] for row in failed)] = sum(row["counts"] for row in failed)
+    others = rows.filter(pc.invert(pc.starts_with(rows["reason"], _FAILED)))
+    for row in pc.value_counts(pc.replace_substring_regex(others["reason"], r";.*|: [0-9].*", "")).to_pylist():
+        counted[row["values"]] = row["counts"]
+    ordered = sorted(counted.items(), key=lambda each: (-each[1], each[0]))
+    return ", ".join(f"{reason} ({number:,})" for reason, number in ordered[:3])
 
 
 def _moved_source(case: Case) -> list[str]:

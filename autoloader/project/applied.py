@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import getpass
 import os
-import socket
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -12,6 +10,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from autoloader.apply import (
+    LEASE_S,
     BatchSize,
     Budget,
     Counts,
@@ -27,8 +26,9 @@ from autoloader.apply import (
     apply_plan,
     note_files,
     recover,
+    this_process,
 )
-from autoloader.errors import AutoloaderError, PlanStaleError, SettingsError
+from autoloader.errors import AutoloaderError, LeaseBusyError, PlanStaleError, SettingsError
 from autoloader.inventory import Disposition
 from autoloader.plan import Change
 from autoloader.project.backfilling import keep_progress
@@ -50,11 +50,19 @@ if TYPE_CHECKING:
     from autoloader.project.project import Project
 
 _GB = Decimal(1_000_000_000)
+PATIENCE_S = 2.0
+"""How long an apply waits for the next attempt of a failed file."""
+
+_WAITS_S = (0.2, 0.7, 1.5)
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """How an apply is to be run; see `Project.apply`."""
+    """How an apply is to be run; see `Project.apply`.
+
+    Attributes:
+        again: Makes the plan anew where others were quicker; None = that ends the apply.
+    """
 
     engine: str | None
     events: str | None
@@ -62,6 +70,7 @@ class Wanted:
     stop: Stop | None
     talk: Callable[[str], None]
     started: Engines | None
+    again: Callable[[tuple[str, ...]], Planned] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,22 +220,61 @@ def _detail(key: str, value: Any) -> str:
 
 
 def plan_and_warm(
-    project: Project, wishes: Wishes, talk: Callable[[str], None], engine: str | None
+    project: Project, wishes: Wishes, talk: Callable[[str], None], engine: str | None, engines: Engines | None = None
 ) -> tuple[Planned, Engines]:
     """Recover, then plan; Spark starts in the background once it is sure that the plan will need it."""
     from autoloader.project.planning import make_plan
 
-    engines = Engines(project.specs().settings, engine, talk)
+    engines = engines or Engines(project.specs().settings, engine, talk)
     if wishes.resume is not None:
         wishes = replace(wishes, select=(_ingestion_of(project, wishes.resume),))
     if project.ledger.exists:
-        recover(
-            _tools(project, engines, Wanted(engine, None, None, None, talk, None), Events(None, project.clock)),
-            _tables(project),
-        )
+        recover(tools_without_engine(project), _tables(project))
+        _wait_for_retries(project, talk)
     planned = make_plan(project.eyes(talk), project.specs(), wishes)
     _warm(engines, planned)
     return planned, engines
+
+
+def tools_without_engine(project: Project) -> Tools:
+    """What recovery and surgery work with: they load nothing."""
+    settings = project.specs().settings
+    wanted = Wanted(None, None, None, None, _quietly, None)
+    return _tools(project, Engines(settings, None, _quietly), wanted, Events(None, project.clock))
+
+
+def _quietly(text: str) -> None:
+    """Talk for nobody."""
+
+
+def _wait_for_retries(project: Project, talk: Callable[[str], None]) -> None:
+    """A failed file that is due in a moment is waited for: who applies again right away means it, too."""
+    now = project.clock()
+    due_at = project.ledger.next_attempt_at(now=now)
+    wait_s = (due_at - now).total_seconds() if due_at is not None else 0.0
+    if 0 < wait_s <= PATIENCE_S:
+        talk("Waiting a moment for the next attempt of files that failed")
+        time.sleep(wait_s)
+
+
+def plan_anew(
+    project: Project,
+    wishes: Wishes,
+    talk: Callable[[str], None],
+    engine: str | None,
+    engines: Engines | None,
+    names: tuple[str, ...],
+) -> Planned:
+    """Plan some ingestions again, since others were quicker."""
+    wished = replace(
+        wishes,
+        select=names,
+        resume=None,
+        refresh={name: mode for name, mode in wishes.refresh.items() if name in names},
+        reingest={name: globs for name, globs in wishes.reingest.items() if name in names},
+        fill={name: how for name, how in wishes.fill.items() if name in names},
+    )
+    return plan_and_warm(project, wished, talk, engine, engines)[0]
 
 
 def _warm(engines: Engines, planned: Planned) -> None:
@@ -253,39 +301,77 @@ def _ingestion_of(project: Project, run_id: str) -> str:
 def carry_out(project: Project, planned: Planned, wanted: Wanted) -> Report:
     """Apply a plan; see `Project.apply`."""
     started_at = time.monotonic()
-    _may_be_applied(project, planned)
-    settings = project.specs().settings
-    engines = wanted.started or Engines(settings, wanted.engine, wanted.talk)
+    engines = wanted.started or Engines(project.specs().settings, wanted.engine, wanted.talk)
     events = Events(wanted.events, project.clock)
     try:
-        if not project.ledger.exists and any(change.blocked is None for change in planned.plan.changes):
-            project.ledger.init()
-        events.send("apply_started", plan_id=planned.plan.plan_id)
-        if not planned.plan.changes:
-            _note(project, planned)
-            events.send("apply_finished", plan_id=planned.plan.plan_id, exit_code=0, **Counts().as_data())
-            return Report(Done(), time.monotonic() - started_at)
-        tools = _tools(project, engines, wanted, events)
-        recovered = recover(tools, _tables(project))
-        _warm(engines, planned)
-        work = Work(
-            plan=planned.plan,
-            files=planned.table,
-            recipes={name: Recipe.from_data(data) for name, data in planned.specs.items()},
-            budgets=lambda change: _budget(settings, planned, change),
-            lineage_columns=settings.lineage_columns,
-        )
-        done = apply_plan(tools, work)
-        done.steps[:0] = recovered
-        keep_progress(project, planned)
-        sentence = engines.sentence()
-        events.send("apply_finished", plan_id=planned.plan.plan_id, exit_code=done.exit_code, **done.counts.as_data())
+        done, planned = _carry_out(project, planned, wanted, engines, events)
     finally:
         engines.stop()
         events.close()
+    if not planned.plan.changes:
+        return Report(done, time.monotonic() - started_at)
     newer = _newer_files(project, planned) if planned.saved else None
     waiting = planned.plan.totals.files_by_disposition.get(Disposition.DEFERRED, 0)
-    return Report(done, time.monotonic() - started_at, sentence, newer, waiting)
+    return Report(done, time.monotonic() - started_at, engines.sentence(), newer, waiting)
+
+
+def _carry_out(
+    project: Project, planned: Planned, wanted: Wanted, engines: Engines, events: Events
+) -> tuple[Done, Planned]:
+    """Apply a plan; where others were quicker and the person lets us, plan that part anew and go on.
+
+    Returns:
+        What came of it, and the last plan.
+    """
+    done = Done()
+    for wait_s in (*_WAITS_S, None):
+        came = _one_pass(project, planned, wanted, engines, events)
+        late = [(name, error) for name, error in came.errors if isinstance(error, PlanStaleError | LeaseBusyError)]
+        again = wanted.again if wait_s is not None else None
+        if late and again is not None and wait_s is not None:
+            came.errors = [each for each in came.errors if each not in late]
+            done.add(came)
+            wanted.talk("Somebody else is at it; planning anew")
+            time.sleep(wait_s)
+            planned = again(tuple(name for name, _ in late))
+            continue
+        done.add(came)
+        if late and not done.steps:
+            raise late[0][1]
+        return done, planned
+    raise AssertionError("unreachable")
+
+
+def _one_pass(project: Project, planned: Planned, wanted: Wanted, engines: Engines, events: Events) -> Done:
+    """Apply one plan. That it is stale is an error of each of its ingestions."""
+    try:
+        _may_be_applied(project, planned)
+    except PlanStaleError as error:
+        return Done(errors=[(basis.ingestion, error) for basis in planned.plan.basis])
+    if not project.ledger.exists and any(change.blocked is None for change in planned.plan.changes):
+        project.ledger.init()
+    events.send("apply_started", plan_id=planned.plan.plan_id)
+    if not planned.plan.changes:
+        _note(project, planned)
+        events.send("apply_finished", plan_id=planned.plan.plan_id, exit_code=0, **Counts().as_data())
+        return Done()
+    settings = project.specs().settings
+    tools = _tools(project, engines, wanted, events)
+    recovered = recover(tools, _tables(project))
+    _warm(engines, planned)
+    work = Work(
+        plan=planned.plan,
+        files=planned.table,
+        recipes={name: Recipe.from_data(data) for name, data in planned.specs.items()},
+        budgets=lambda change: _budget(settings, planned, change),
+        lineage_columns=settings.lineage_columns,
+        to_the_letter=planned.saved,
+    )
+    done = apply_plan(tools, work)
+    done.steps[:0] = recovered
+    keep_progress(project, planned)
+    events.send("apply_finished", plan_id=planned.plan.plan_id, exit_code=done.exit_code, **done.counts.as_data())
+    return done
 
 
 def _note(project: Project, planned: Planned) -> None:
@@ -341,12 +427,13 @@ def _tools(project: Project, engines: Engines, wanted: Wanted, events: Events) -
         switch_profile=engines.switch,
         storage=project.specs().settings.storage,
         clock=project.clock,
-        holder=f"{getpass.getuser()}@{socket.gethostname()}:{os.getpid()}",
+        holder=this_process(),
         events=events,
         progress=wanted.progress or Silent(),
         stop=wanted.stop or Stop(),
         batch_size=_batch_size(os.environ),
         death=Death.of(os.environ.get("AUTOLOADER_DIE_AT")),
+        lease_s=float(os.environ.get("AUTOLOADER_LEASE_S", LEASE_S)),
     )
 
 

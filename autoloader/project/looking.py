@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -98,7 +99,10 @@ def facts_of(lake: Lake, name: str, ledger: Ledger | None = None, ingestion: str
     table = lake.table(name)
     if table is None:
         return None
-    lost = _lost(ledger, ingestion, table) if ledger is not None and ingestion is not None else {}
+    lost: dict[str, tuple[str, ...]] = {}
+    foreign = None
+    if ledger is not None and ingestion is not None:
+        lost, foreign = _lost(ledger, ingestion, table), _foreign(ledger, ingestion, table)
     return TableFacts(
         uuid=table.uuid,
         snapshot_id=table.snapshot_id,
@@ -108,7 +112,19 @@ def facts_of(lake: Lake, name: str, ledger: Ledger | None = None, ingestion: str
         rows=table.rows,
         size_bytes=table.size_bytes,
         lost=lost,
+        foreign=foreign,
     )
+
+
+def _foreign(ledger: Ledger, name: str, table: TableState) -> int:
+    """How many of the snapshots since the one that was recorded last say nothing of us.
+
+    Those that do are of a run that is loading now, or of one that died before it could record.
+    """
+    row = ledger.ingestion(name)
+    seen = ((row.extra if row is not None else None) or {}).get("snapshot_id")
+    since = list(takewhile(lambda info: info.snapshot_id != seen, table.history))
+    return sum(not any(key.startswith("autoloader.") for key in info.summary) for info in since)
 
 
 def _lost(ledger: Ledger, name: str, table: TableState) -> dict[str, tuple[str, ...]]:

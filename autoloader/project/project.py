@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -166,6 +166,7 @@ class Project:
         stop: Stop | None = None,
         talk: Talk | None = None,
         started: Engines | None = None,
+        again: Wishes | None = None,
     ) -> Report:
         """Carry out a plan. In a notebook its progress shows in the cell by itself.
 
@@ -177,6 +178,7 @@ class Project:
             stop: Asked to stop at the next safe point?
             talk: Told what is going on.
             started: An engine that is starting already.
+            again: What was wished of the plan, where it may be made anew unseen if others were quicker.
 
         Raises:
             PlanStaleError: The world has moved since the plan.
@@ -184,14 +186,17 @@ class Project:
             EngineError: Spark cannot be had.
             RefusedError: No plan was given, and the one made now would destroy or rebuild a table.
         """
-        from autoloader.project.applied import Wanted, carry_out
+        from autoloader.project.applied import Wanted, carry_out, plan_anew
         from autoloader.project.cells import ways_to_tell
 
         progress, talk = ways_to_tell(progress, talk)
+        anew = None
         if planned is None:
             planned, started = self.plan_for_apply(Wishes(), talk=talk, engine=engine)
             self._refuse_unseen(planned, started)
-        return carry_out(self, planned, Wanted(engine, events, progress, stop, talk, started))
+        elif again is not None:
+            anew = partial(plan_anew, self, again, talk, engine, started)
+        return carry_out(self, planned, Wanted(engine, events, progress, stop, talk, started, anew))
 
     @staticmethod
     def _refuse_unseen(planned: Planned, started: Engines) -> None:

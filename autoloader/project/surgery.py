@@ -6,9 +6,10 @@ import getpass
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
-from autoloader.apply import Recipe, row_of
+from autoloader.apply import Recipe, free_dead_leases, holding, row_of, settle_rest
 from autoloader.errors import LakeError, RefusedError, SettingsError
 from autoloader.project.answer import Answer, moment
 from autoloader.project.resolving import declared_schema
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from autoloader.lake import TableState
-    from autoloader.ledger import IngestionRow
+    from autoloader.ledger import IngestionRow, Lease
     from autoloader.project.project import Project
     from autoloader.spec import IngestionSpec
 
@@ -88,20 +89,22 @@ def _recorded(project: Project, name: str) -> IngestionRow:
 def state_rm(project: Project, name: str) -> str:
     """Forget an ingestion; its table stays."""
     row = _recorded(project, name)
-    files = project.ledger.forget(name, now=project.clock(), actor=getpass.getuser())
+    with holding_alone(project, name):
+        files = project.ledger.forget(name, now=project.clock(), actor=getpass.getuser())
     return f"{name} is forgotten, with {plural(files, 'file')}; the table {row.table} stays."
 
 
 def state_mv(project: Project, old: str, new: str) -> str:
     """Give a recorded ingestion another name."""
     _recorded(project, old)
-    project.ledger.rename(old, new, now=project.clock(), actor=getpass.getuser())
+    with holding_alone(project, old):
+        project.ledger.rename(old, new, now=project.clock(), actor=getpass.getuser())
     return f"{old} is now {new}; give the spec the same name."
 
 
 def locks(project: Project) -> Answer:
     """Every lease, those whose time is up included."""
-    now = project.clock()
+    living = {lease.id for lease in project.ledger.living(now=project.clock())}
     rows = [
         {
             "id": lease.id,
@@ -111,7 +114,7 @@ def locks(project: Project) -> Answer:
             "token": lease.token,
             "acquired_at": moment(lease.acquired_at),
             "expires_at": moment(lease.expires_at),
-            "live": lease.is_live(now),
+            "live": lease.id in living,
         }
         for lease in project.ledger.leases()
     ]
@@ -135,7 +138,9 @@ def adopt(project: Project, name: str) -> str:
     table = _table(project, spec.destination.table)
     if table.has_lineage:
         return rebuild_ledger(project, name)
-    _record(project, name, table)
+    _made(project)
+    with holding_alone(project, name):
+        _record(project, name, table)
     return f"{name} now owns {table.name}. Its rows carry no lineage: files that gave them count as new."
 
 
@@ -156,11 +161,13 @@ def rebuild_ledger(project: Project, name: str) -> str:
             why="Its rows carry no lineage columns.",
             fix=f"Take it as it is, or rebuild it:\n  autoloader state adopt {name}",
         )
-    held = project.lake.row_counts(table.name, with_paths=True)
-    foreign = sum(row["rows"] for row in held.to_pylist() if row["src_file_id"] is None)
-    _record(project, name, table)
+    _made(project)
     with holding_alone(project, name):
-        tokens = [int(each.summary.get("autoloader.fencing-token", 0)) for each in table.history]
+        table = _table(project, spec.destination.table)
+        held = project.lake.row_counts(table.name, with_paths=True)
+        foreign = sum(row["rows"] for row in held.to_pylist() if row["src_file_id"] is None)
+        _record(project, name, table)
+        tokens = [table.fence, *(int(each.summary.get("autoloader.fencing-token", 0)) for each in table.history)]
         done = project.ledger.rebuild(
             name,
             _with_identity(project, spec, held),
@@ -181,10 +188,14 @@ def _table(project: Project, name: str) -> TableState:
     return table
 
 
-def _record(project: Project, name: str, table: TableState) -> None:
-    """Record the spec with its table, making the state where there is none."""
+def _made(project: Project) -> None:
+    """There is a state from here on."""
     if not project.ledger.exists:
         project.ledger.init()
+
+
+def _record(project: Project, name: str, table: TableState) -> None:
+    """Record the spec with its table."""
     spec = project.spec(name).spec
     schema = declared_schema(spec.table_schema) or table.schema
     recipe = Recipe(spec, spec.source.format, schema)
@@ -195,7 +206,10 @@ def _record(project: Project, name: str, table: TableState) -> None:
 
 
 def _with_identity(project: Project, spec: IngestionSpec, held: pa.Table) -> pa.Table:
-    """Rows per loaded file version, with the identity of the file in storage where it cannot have changed since."""
+    """Rows per loaded file version, with the identity of the file in storage where it cannot have changed since.
+
+    With `on_change: append` the versions of a path rightly stay side by side.
+    """
     import duckdb
     import pyarrow as pa
 
@@ -207,34 +221,62 @@ def _with_identity(project: Project, spec: IngestionSpec, held: pa.Table) -> pa.
         con.register("held", held.append_column("ingested_ns", read_at))
         con.register("listing", moments)
         found = con.sql(
-            "SELECT h.file_path, h.src_file_id, h.rows, h.batch_id, l.size_bytes, l.modified_ns, l.etag, l.version_id"
+            "SELECT h.file_path, h.src_file_id, h.rows, h.batch_id, l.size_bytes, l.modified_ns, l.etag, l.version_id,"
+            " CASE WHEN $appends THEN 'changed' ELSE 'rebuilt' END AS disposition"
             " FROM held h LEFT JOIN listing l ON l.file_path = h.file_path AND l.modified_ns <= h.ingested_ns"
-            " WHERE h.src_file_id IS NOT NULL"
+            " WHERE h.src_file_id IS NOT NULL",
+            params={"appends": spec.source.on_change == "append"},
         ).to_arrow_table()
     at = found["modified_ns"].cast(pa.timestamp("ns", tz="UTC"))
     return found.drop_columns("modified_ns").append_column("modified_at", at)
 
 
 @contextmanager
-def holding_alone(project: Project, name: str) -> Iterator[None]:
-    """Hold an ingestion alone for the time of a block."""
-    lease = project.ledger.acquire(name, "alone", getpass.getuser(), 600, project.clock())
-    try:
-        yield
-    finally:
-        project.ledger.unlock(lease)
+def holding_alone(project: Project, name: str) -> Iterator[Lease]:
+    """Hold an ingestion alone for the time of a block, with nothing of it half done.
+
+    Raises:
+        LeaseBusyError: Somebody is at it.
+    """
+    from autoloader.project.applied import tools_without_engine
+
+    tools = tools_without_engine(project)
+    free_dead_leases(tools)
+    with holding(tools, name, "alone") as lease:
+        settle_rest(tools, name)
+        yield lease
 
 
 def rollback_effect(project: Project, name: str, run_id: str) -> str:
     """What going back to the end of a run undoes, as a sentence."""
-    batches = project.ledger.batches_after(name, run_id)
+    snapshot_id = _snapshot_at(project, name, run_id)
+    row = _recorded(project, name)
+    table = _table(project, row.table or project.spec(name).spec.destination.table)
+    batches = _undone(project, name, table, run_id, snapshot_id)
     if not batches:
         return f"Nothing was loaded into {name} after run {run_id}."
-    snapshot_id = _snapshot_at(project, name, run_id)
     return (
-        f"{plural(len(batches), 'batch')} of {name} after run {run_id} will be undone".replace("batchs", "batches")
-        + f"; the table goes back to {'no rows' if snapshot_id is None else f'snapshot {snapshot_id}'}."
+        f"{plural(len(batches), 'batch', 'batches')} of {name} after run {run_id} will be undone"
+        f"; the table goes back to {'no rows' if snapshot_id is None else f'snapshot {snapshot_id}'}."
     )
+
+
+def _undone(project: Project, name: str, table: TableState, run_id: str, snapshot_id: int | None) -> list[str]:
+    """The batches whose rows leave a table that goes back to a snapshot.
+
+    Runs side by side end in another order than they commit in: the table's history says which rows leave it. Batches
+    that committed nothing go by the order in which they were recorded.
+    """
+    later = frozenset(project.ledger.batches_after(name, run_id))
+    newer = {info.snapshot_id for info in takewhile(lambda info: info.snapshot_id != snapshot_id, table.history)}
+    return [
+        batch.batch_id
+        for batch in project.ledger.batches(ingestion=name)
+        if batch.state == "recorded"
+        and (
+            batch.batch_id in later if batch.snapshot_id is None else batch.snapshot_id in newer or snapshot_id is None
+        )
+    ]
 
 
 def _snapshot_at(project: Project, name: str, run_id: str) -> int | None:
@@ -260,11 +302,15 @@ def rollback(project: Project, name: str, run_id: str) -> str:
     table = row.table or project.spec(name).spec.destination.table
     if row.protect:
         raise RefusedError(f"{name} is protected: nothing may roll {table} back.", fix="Set protect: false and apply.")
-    with holding_alone(project, name):
-        project.lake.rollback(table, snapshot_id)
-        files = project.ledger.restore_to_run(name, run_id, now=project.clock(), actor=getpass.getuser())
+    with holding_alone(project, name) as lease:
+        undone = _undone(project, name, _table(project, table), run_id, snapshot_id)
+        project.lake.rollback(table, snapshot_id, fencing_token=lease.token)
+        actor = getpass.getuser()
+        files = project.ledger.restore_to_run(name, run_id, undone=undone, now=project.clock(), actor=actor)
         state = project.lake.table(table)
-        current = project.ledger.ingestion(name) or row
-        extra = {**(current.extra or {}), "snapshot_id": state.snapshot_id if state else None}
-        project.ledger.put_ingestion(replace(current, extra=extra), now=project.clock(), actor=getpass.getuser())
+
+        def moved(row: IngestionRow) -> IngestionRow:
+            return replace(row, extra={**(row.extra or {}), "snapshot_id": state.snapshot_id if state else None})
+
+        project.ledger.amend_ingestion(name, moved, now=project.clock(), actor=actor)
     return f"{table} and {plural(files, 'remembered file')} are back at the end of run {run_id}."

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from autoloader.errors import FencedError, LedgerError, LockBusyError, PlanStaleError
-from autoloader.inventory import LEDGER_SLICE
+from autoloader.inventory import INSTANT, LEDGER_SLICE
 from autoloader.ledger import IngestionRow, Ledger, open_ledger
 from tests.behaviour.ledger_kit import MTIME_NS, NOW, at, diff, flights, load, paths, remembered, results
 
@@ -256,10 +256,26 @@ def test_appending_a_changed_version_twice_is_left_out_too(ledger: Ledger) -> No
     assert (first.files.num_rows, second.files.num_rows) == (1, 0)
 
 
-def test_a_rebuild_claims_loaded_files_without_replacing(ledger: Ledger) -> None:
+def test_a_reingest_claims_the_version_that_it_is_to_replace_and_no_other(ledger: Ledger) -> None:
     load(ledger, diff(paths(2)))
-    _, again = load(ledger, diff(paths(2), "reingest"))
+    _, again = load(ledger, diff(paths(2), "reingest", replaces=[1, 2]))
     assert again.files.num_rows == 2
+    _, late = load(ledger, diff(paths(2), "reingest", replaces=[1, 2]))
+    assert late.files.num_rows == 0
+
+
+@pytest.mark.parametrize("disposition", ["reingest", "changed", "new", "retry", "schema"])
+def test_work_on_a_file_without_rows_is_left_out_once_somebody_else_has_loaded_it(
+    ledger: Ledger, disposition: str
+) -> None:
+    """Two workers plan it; the second would add its rows once more, since it means to replace none."""
+    load(ledger, diff(paths(1)), "FAILED")
+    load(ledger, diff(paths(1), "retry", retry_count=1))
+    planned = diff(paths(1), disposition, version=2, retry_count=1)
+    planned = planned.set_column(planned.column_names.index("known_state"), "known_state", pa.array(["FAILED"]))
+    _, late = load(ledger, planned)
+    assert late.files.num_rows == 0
+    assert "since the plan" in late.left_out["reason"][0].as_py()
 
 
 def test_a_failed_file_backs_off_and_is_set_aside_in_the_end(ledger: Ledger) -> None:
@@ -272,7 +288,7 @@ def test_a_failed_file_backs_off_and_is_set_aside_in_the_end(ledger: Ledger) -> 
         waits.append(row["next_attempt_at"])
         assert (row["retry_count"], row["error"], row["src_file_id"]) == (attempt + 1, "it is broken", None)
     base = int(NOW.timestamp()) * 10**9 + 123_456_000
-    assert waits == [base + 60 * 10**9, base + 1120 * 10**9, None]
+    assert waits == [base + 1 * 10**9, base + 1002 * 10**9, None]
     assert remembered(ledger)[path]["state"] == "QUARANTINED"
 
 
@@ -524,9 +540,20 @@ def test_a_reload_ends_the_mark(ledger: Ledger) -> None:
 
 def test_touched_files_take_the_new_identity(ledger: Ledger) -> None:
     load(ledger, diff(paths(1)))
-    assert ledger.mark_touched("flights", diff(paths(1), "touched", version=5), now=NOW) == 1
+    touched = diff(paths(1), "touched")
+    later = pa.array([MTIME_NS + 5], pa.int64()).cast(INSTANT)
+    touched = touched.set_column(touched.column_names.index("modified_at"), "modified_at", later)
+    assert ledger.mark_touched("flights", touched, now=NOW) == 1
     row = remembered(ledger)[paths(1)[0]]
     assert (row["modified_at"], row["state"], row["src_file_id"]) == (MTIME_NS + 5, "SUCCESS", 1)
+
+
+def test_a_file_that_was_replaced_meanwhile_is_not_touched(ledger: Ledger) -> None:
+    """The plan is older than the load of another worker; its identity must not come back."""
+    load(ledger, diff(paths(1)))
+    load(ledger, diff(paths(1), "changed", version=2, replaces=[1]))
+    assert ledger.mark_touched("flights", diff(paths(1), "touched"), now=NOW) == 0
+    assert remembered(ledger)[paths(1)[0]]["etag"] == "etag-2"
 
 
 def test_skipped_files_are_remembered_and_known_ones_left_alone(ledger: Ledger) -> None:

@@ -488,25 +488,29 @@ def test_a_failing_file_is_tried_three_times_with_growing_waits_and_then_set_asi
     put(local_store, "bad.csv", 2)
     declare(player, local_store, more=STRICT.format(missing="fail"))
     local_store.put("bad.csv", "id\n2\n")
+    at.stop()
     player.apply()
     assert ids(player) == [1]
     [bad] = files(player, "FAILED")
     assert bad["retry_count"] == 1
     assert bad["error"]
-    assert player.plan()["totals"]["files_by_disposition"].get("deferred") == 1
+    plan = player.plan()
+    assert plan["totals"]["files_by_disposition"].get("deferred") == 1
+    due_at = bad["next_attempt_at"][:19].replace("T", " ")
+    assert f"failed; tried again from {due_at} UTC (1)" in json.dumps(plan["notes"])
     assert "next attempt" in player.run("why", f"{local_store.root}bad.csv").out
     waits = []
     for attempt in (2, 3):
         waited = 0
         while not work(player.plan()):
-            at.move(seconds=30)
-            waited += 30
+            at.move(seconds=0.5)
+            waited += 1
         waits.append(waited)
         assert work(player.plan()) == {"retry": 1}
         player.apply()
         [bad] = [row for row in files(player) if row["file_path"].endswith("bad.csv")]
         assert bad["retry_count"] == attempt
-    assert waits[1] > waits[0]
+    assert waits == [2, 4]
     assert bad["state"] == "QUARANTINED"
     at.move(days=30)
     player.no_changes()
@@ -515,6 +519,19 @@ def test_a_failing_file_is_tried_three_times_with_growing_waits_and_then_set_asi
     player.apply()
     assert ids(player) == [1, 5]
     clean(player)
+
+
+def test_three_applies_in_a_row_are_three_attempts_of_a_failing_file(player: Player, local_store: LocalStore) -> None:
+    """Nobody has to look at a clock: an apply waits out a back-off that ends in a moment."""
+    put(local_store, "good.csv", 1)
+    local_store.put("bad.csv", "id\n2\n")
+    declare(player, local_store, more=STRICT.format(missing="fail"))
+    for attempt, state in ((1, "FAILED"), (2, "FAILED"), (3, "QUARANTINED")):
+        player.apply()
+        [bad] = [row for row in files(player) if row["file_path"].endswith("bad.csv")]
+        assert (bad["retry_count"], bad["state"]) == (attempt, state)
+    assert ids(player) == [1]
+    player.no_changes()
 
 
 # ------------------------------------------------------------------ on_change and on_delete

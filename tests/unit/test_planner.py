@@ -460,3 +460,15 @@ def test_another_partitioning_of_a_loaded_table_is_metadata_alone() -> None:
     assert (change.actions, change.blocked) == ((Action.UPDATE,), None)
     assert operations(change) == ["partitioning_changed", "spec_recorded"]
     assert change.operations[0].details == {"from": [], "to": ["month(day)"], "files_kept": 1, "class": "metadata"}
+
+
+def test_columns_that_somebody_took_out_of_the_table_stop_its_loads_and_are_named() -> None:
+    spec = spec_of()
+    emptied = dataclasses.replace(TABLE, schema=TableSchema())
+    recorded = recorded_of(spec, schema=INTS)
+    plan = plan_of([A, B], [remembered(A)], spec, recorded=recorded, table=emptied, schemas={"sales": INTS})
+    change = one(plan)
+    assert change.blocked is not None
+    assert change.blocked.by == "table-altered"
+    assert "x is gone" in change.blocked.message
+    assert any("x is gone" in line for line in plan.drift)
