@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from autoloader.spec import StorageSettings
 
 _AS_THEY_ARE: Final = (AutoloaderError, AssertionError, AttributeError, LookupError, NameError, TypeError)
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 LOCAL_IO: Final = "autoloader.lake.localio.LocalFileIO"
 
 
@@ -102,7 +104,8 @@ def explained(what: str) -> Iterator[None]:
 
 def explain(what: str, error: BaseException) -> LakeError:
     """The `LakeError` for somebody else's exception: what was found, and what helps."""
-    kind, text = type(error).__name__, _clean(str(error))
+    text = reason(error)
+    kind = type(error).__name__
     fix = "check `catalog` in ingestions/autoloader.yml:\n  python plan_apply.py doctor"
     if (
         kind in ("UnauthorizedError", "ForbiddenError", "PermissionError")
@@ -110,6 +113,8 @@ def explain(what: str, error: BaseException) -> LakeError:
         or "ACCESS_DENIED" in text
     ):
         fix = "the credentials in use may not do this: allow it, or switch to credentials that may."
+    elif isinstance(error, OSError) and error.errno in _FULL:
+        fix = "free some space, then run the same command again."
     elif kind in ("NoSuchTableError", "NoSuchIcebergTableError", "NoSuchNamespaceError"):
         fix = "the table is not in the catalog any more; plan again:\n  python plan_apply.py plan"
     elif kind in (
@@ -120,12 +125,19 @@ def explain(what: str, error: BaseException) -> LakeError:
         "ReadTimeout",
     ):
         fix = "see that the catalog is up and reachable from here, then run the same command again."
-    return LakeError(what, why=f"{kind}: {text}" if text else kind, fix=fix)
+    return LakeError(what, why=text, fix=fix)
+
+
+def reason(error: BaseException) -> str:
+    """What an exception says, in one line that a person can read."""
+    kind, text = type(error).__name__, _clean(str(error))
+    return f"{kind}: {text}" if text else kind
 
 
 def _clean(text: str) -> str:
-    """The first lines, without SQLAlchemy's advertisement and without a password in a URL."""
+    """The first lines, without SQLAlchemy's statements and advertisement and without a password in a URL."""
     import re
 
-    lines = [line for line in text.splitlines() if line.strip() and "sqlalche.me" not in line and "[SQL:" not in line]
+    text = text.split("[SQL:")[0].split("(Background on this error")[0]
+    lines = [line for line in text.splitlines() if line.strip()]
     return re.sub(r"://([^:/@\s]+):[^@\s]*@", r"://\1:***@", " ".join(lines[:3]))[:600]

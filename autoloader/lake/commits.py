@@ -29,7 +29,7 @@ from autoloader.errors import (
     ShutOutError,
 )
 from autoloader.lake import keepsakes
-from autoloader.lake.catalogs import explain
+from autoloader.lake.catalogs import explain, reason
 from autoloader.lake.datafiles import DataFiles
 from autoloader.lake.shapes import apply_update
 from autoloader.lake.state import BATCH_ID, FENCING_TOKEN, REVOKED, SchemaUpdate
@@ -164,7 +164,7 @@ def _learn(catalog: Catalog, name: str, batch_id: str | None, branch: str | None
     if unknown:
         raise CommitUnknownError(
             f"it is not known whether the commit to {name} took place",
-            why=f"{type(error).__name__}: {error}",
+            why=reason(error),
             fix="run the same command again when the catalog is up: it looks for the batch first.",
         ) from error
     raise explain(f"{name} could not be committed to", error) from error

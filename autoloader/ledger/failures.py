@@ -19,6 +19,11 @@ _SQLITE: Final = (
         "Give this user write permission on the file and its folder.",
     ),
     (("disk is full", "no space left"), "has no room left on its disk.", "Free some space and run again."),
+    (  # what SQLite also says where there is no room for its shared memory, or a file may not grow
+        ("disk i/o error",),
+        "cannot be written: its disk is full or fails.",
+        "Free some space, or mend the disk, and run again.",
+    ),
     (
         ("unable to open", "failed to allocate memory", "failed to open"),
         "cannot be opened.",

@@ -191,6 +191,8 @@ def _plain(value: Any) -> Any:
 
 
 def _shown(value: Any) -> str:
+    if isinstance(value, str):
+        return next(iter(value.splitlines()), "")  # of an error the sentences below the table tell the rest
     if isinstance(value, list):
         return "; ".join(str(each["change"]) for each in value)
     return count_text(value) if isinstance(value, int) and not isinstance(value, bool) else str(value)

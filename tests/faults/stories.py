@@ -76,9 +76,9 @@ class History:
         self.settle_in()
         self.declare()
 
-    def settle_in(self) -> None:
-        """Write the settings, with a new state."""
-        url = self.new_state()
+    def settle_in(self, url: str | None = None) -> None:
+        """Write the settings, with that state or a new one."""
+        url = url or self.new_state()
         self.state = url or f"sqlite:///{self.folder}/.autoloader/state.db"
         state = "" if url is None else f"state: '{url}'\n"
         settings = f"spark: {{engine: connect, remote: '{self.remote}'}}\n{state}"
