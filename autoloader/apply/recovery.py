@@ -35,13 +35,17 @@ def recover(tools: Tools, tables: Mapping[str, str]) -> list[Step]:
         tables: Table name per recorded ingestion.
 
     Returns:
-        One step per batch. A batch that another process is settling at this moment is left to it.
+        One step per batch. A batch that another process is settling at this moment is left to it; one that may
+        have been committed to a table that is not there waits for the table.
     """
     free_dead_leases(tools)
     steps = []
     for batch in tools.ledger.unfinished(now=tools.clock()):
+        table = tables.get(batch.ingestion)
+        if table is not None and batch.results is not None and tools.lake.table(table) is None:
+            continue  # it may have been committed, and a table that is gone may come back with its catalog
         try:
-            steps.append(_settle(tools, batch, tables.get(batch.ingestion)))
+            steps.append(_settle(tools, batch, table))
         except LockBusyError:
             continue
     close_dead_runs(tools, tables)
