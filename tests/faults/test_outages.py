@@ -77,6 +77,7 @@ def is_said(ended: Ended, code: int, *names: str) -> None:
         assert name in ended.said, ended.said
     assert "Traceback" not in ended.said
     assert "should not" not in ended.said
+    assert "[SQL" not in ended.said
 
 
 @contextmanager
@@ -97,15 +98,19 @@ def small_disk(folder: Path) -> Iterator[None]:
 def full(folder: Path) -> Iterator[None]:
     """That disk has no byte left."""
     filler = folder / "filler"
-    place = os.open(filler, os.O_WRONLY | os.O_CREAT)
     with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
-        while True:
-            os.write(place, b"\0" * 4096)
-    os.close(place)
+        _write_on(filler)
     try:
         yield
     finally:
         filler.unlink()
+
+
+def _write_on(path: Path) -> None:
+    """Until an error comes."""
+    with path.open("wb", buffering=0) as file:
+        while True:
+            file.write(b"\0" * 4096)
 
 
 def untried(history: History) -> bool:
