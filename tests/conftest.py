@@ -16,6 +16,7 @@ import pytest
 
 from tests.clock import Clock
 from tests.databases import new_database
+from tests.engines import SharedSpark
 from tests.playing import LocalStore, Player, S3Store, Store
 
 if TYPE_CHECKING:
@@ -157,14 +158,16 @@ def project_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(scope="session")
-def spark(moto_server: str) -> Iterator[Engine]:
-    """A local Spark that every command of this process finds active, and leaves."""
-    from autoloader.engine import start
-    from autoloader.spec import SparkSettings
+def shared_spark() -> Iterator[SharedSpark]:
+    shared = SharedSpark()
+    yield shared
+    shared.stop()
 
-    engine = start("local", SparkSettings(), cores=2)
-    yield engine
-    engine.stop()
+
+@pytest.fixture(scope="module")
+def spark(moto_server: str, shared_spark: SharedSpark) -> Engine:
+    """A local Spark that every command of this module's tests finds active, and leaves."""
+    return shared_spark.there()
 
 
 @pytest.fixture

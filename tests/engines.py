@@ -1,4 +1,4 @@
-"""Spark servers on this machine for the tests: a standalone cluster, and a Spark Connect server."""
+"""Spark on this machine for the tests: a shared one, a standalone cluster, and a Spark Connect server."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from autoloader.engine import Engine, start
 from autoloader.engine.java import find_java
 from autoloader.spec import SparkSettings
 
@@ -70,6 +71,24 @@ def connect_server() -> Iterator[str]:
     with _spark("spark-submit", "--master", "local[2]", "--class", main, *pairs, "spark-internal") as log:
         _await(lambda: "Spark Connect server started at" in _text(log), "the Spark Connect server")
         yield f"sc://127.0.0.1:{port}"
+
+
+class SharedSpark:
+    """A local Spark that the tests of this process share, started when it is wanted."""
+
+    def __init__(self) -> None:
+        self._engine: Engine | None = None
+
+    def there(self) -> Engine:
+        if self._engine is None:
+            self._engine = start("local", SparkSettings(), cores=2)
+        return self._engine
+
+    def stop(self) -> None:
+        """For tests that start their own: a process has one at a time."""
+        engine, self._engine = self._engine, None
+        if engine is not None:
+            engine.stop()
 
 
 def free_port() -> int:

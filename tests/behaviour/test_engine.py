@@ -19,7 +19,7 @@ from pyspark import cloudpickle
 from autoloader import engine as room
 from autoloader.engine import Engine
 from autoloader.errors import EngineError
-from tests.engines import KINDS, settings_for
+from tests.engines import KINDS, SharedSpark, settings_for
 
 # the executors cannot import this file; what they run of it travels by value
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
@@ -31,7 +31,8 @@ SEEN = pa.schema([("task", pa.int64()), ("rows", pa.int64()), ("xs", pa.list_(pa
     scope="module",
     params=["local", *(pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS if kind != "local")],
 )
-def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
+def engine(request: pytest.FixtureRequest, shared_spark: SharedSpark) -> Iterator[Engine]:
+    shared_spark.stop()
     with settings_for(request.param) as settings, room.start(None, settings) as started:
         assert started.kind == request.param
         yield started
