@@ -36,7 +36,7 @@ check: setup
 bench: setup
 	$(BIN)/python -m tests.bench
 
-# the fault harness in full length; writes docs/reliability.md
+# the fault harness in full length; writes docs/reliability.md, which says how to run less of it
 faults: setup
 	$(BIN)/python -m pytest -m faults -s
 

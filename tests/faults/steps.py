@@ -29,7 +29,9 @@ LOAD: Final = (
     Step("results are being kept", _WRITTEN, "commit"),
     Step("results are kept", _WRITTEN),
     Step("old rows are rewritten", f"{_APPLY}.removal:remove_rows", without=_REMOVAL, times=1),
-    Step("a commit is asked for", f"{_CATALOG}._write_metadata", within=_COMMIT, times=1),
+    Step("a commit is asked for", f"{_CATALOG}._write_metadata", within=_COMMIT),
+    Step("a commit is done, not answered", f"{_CATALOG}.commit_table", within=_COMMIT),
+    Step("rejected rows are not committed yet", "autoloader.lake.tables:_commit_quarantine", "before"),
     Step("a batch is committed", _COMMIT),
     Step("a batch is being recorded", _RECORD, "commit", without=_RECOVERY),
     Step("a batch is recorded", _RECORD, without=_RECOVERY),
@@ -37,6 +39,10 @@ LOAD: Final = (
     Step("what was seen is noted", f"{_APPLY}.applying:note_files", times=1),
     Step("the plan is done", f"{_APPLY}.applying:recording.finish", times=1),
 )
+
+OUTLIVING: Final = (
+    Step("tasks run on after recovery", _MAP, "during", times=1),
+)  # fmt: skip
 
 REMOVAL: Final = (
     Step("removal: files are claimed", _CLAIM, within=_REMOVAL, times=1),
@@ -91,6 +97,8 @@ CREATE: Final = (
     Step("create: the namespace is made", f"{_CATALOG}.create_namespace_if_not_exists", times=1),
     Step("create: the table is asked for", f"{_CATALOG}._write_metadata", within=f"{_CATALOG}.create_table", times=1),
     Step("create: the table is made", "autoloader.lake:Lake.create", times=1),
+    Step("create: the quarantine table is made", "autoloader.lake.tables:create",
+         within="autoloader.lake.tables:_commit_quarantine", times=1),
     Step("create: the ingestion is recorded", f"{_APPLY}.applying:changes.create", times=1),
 )  # fmt: skip
 
@@ -119,7 +127,8 @@ LEAVE: Final = (
 )
 
 ALL: Final = (
-    *LOAD, *REMOVAL, *REBUILD, *RELOAD, *EMPTYING, *RECOVERY, *SCHEMA, *CREATE, *RENAME, *ROLLBACK, *REMEMBER, *LEAVE,
+    *LOAD, *OUTLIVING, *REMOVAL, *REBUILD, *RELOAD, *EMPTYING, *RECOVERY, *SCHEMA, *CREATE, *RENAME, *ROLLBACK,
+    *REMEMBER, *LEAVE,
 )  # fmt: skip
 
 

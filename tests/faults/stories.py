@@ -270,13 +270,14 @@ def renames(history: History, step: Step) -> None:
 
 
 def goes_back(history: History, step: Step) -> None:
-    """Table and ledger are set back to an earlier run, and the command is killed; the person says so again, or not."""
+    """Table and ledger are set back to an earlier run, and the command is killed; the person says so again."""
     history.change()
     history.settle()
     run = history.random.choice(_runs(history))
     history.dies(step, "rollback", "orders", "--to-run", run, "-y")
     if history.random.random() < 0.5:
-        history.does("rollback", "orders", "--to-run", run, "-y")
+        history.change()
+    history.does("rollback", "orders", "--to-run", run, "-y")
     history.settle()
 
 
@@ -345,6 +346,7 @@ def await_tasks(folder: Path) -> None:
 
 STORIES: Final[Mapping[str, tuple[Round, tuple[Step, ...]]]] = {
     "load": (loads, steps.LOAD),
+    "outlive": (outlives, steps.OUTLIVING),
     "removal": (removes, steps.REMOVAL),
     "rebuild": (rebuilds, steps.REBUILD),
     "reload": (reloads, steps.RELOAD),
@@ -353,6 +355,8 @@ STORIES: Final[Mapping[str, tuple[Round, tuple[Step, ...]]]] = {
     "schema": (evolves, steps.SCHEMA),
     "create": (creates, steps.CREATE),
     "rename": (renames, steps.RENAME),
+    "rollback": (goes_back, steps.ROLLBACK),
+    "rebuild-ledger": (remembers, steps.REMEMBER),
     "drop": (leaves, steps.LEAVE),
 }
 """Each story: how a round of it goes, and the steps that it leads to."""

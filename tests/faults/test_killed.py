@@ -1,21 +1,23 @@
 """A real command, killed with SIGKILL at a named step, then others: table and ledger are what a model says.
 
-`make test` kills at a few steps of each story, `make faults` at every step `FAULTS` times (100 unless it is set), and
-writes what came out to `docs/reliability.md`.
+`make test` kills at a few steps of each story, `make faults` at every step `FAULTS` times (100 unless it is set), for
+`FAULTS_MINUTES` at most, and writes what came out to `docs/reliability.md`.
 """
 
 from __future__ import annotations
 
 import os
 import random
+import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 
 import pytest
 
-from tests.faults.mortal import Step
-from tests.faults.page import Tally, write_page
+from tests.faults.mortal import KILL, TWICE, Step
+from tests.faults.page import Campaign
 from tests.faults.stage import Stage
 from tests.faults.stories import STORIES, WrongError
 
@@ -60,33 +62,57 @@ def test_on_postgres_as_well(stage: Stage, postgres_url: str) -> None:
     assert sum(history.killed.values()) >= 2
 
 
+@dataclass(frozen=True)
+class Column:
+    """A column of the page: on which state, killed by what, and how often for a hundred on SQLite."""
+
+    name: str
+    stories: tuple[str, ...]
+    postgres: bool = False
+    by: tuple[signal.Signals, ...] = KILL
+    percent: int = 100
+
+    def steps(self, story: str) -> tuple[Step, ...]:
+        """Those of a story: nobody can be interrupted twice by a task that tells that it has begun."""
+        return tuple(step for step in STORIES[story][1] if self.by == KILL or step.edge != "during")
+
+
+COLUMNS = (
+    Column("SQLite", tuple(STORIES)),
+    Column("Postgres", ON_POSTGRES, postgres=True, percent=20),
+    Column("Ctrl-C twice", tuple(story for story in STORIES if story != "outlive"), by=TWICE, percent=20),
+)
+
+
 @pytest.mark.faults
 @pytest.mark.timeout(0)
 def test_many_kills_per_step(stage: Stage, postgres_url: str) -> None:
     stage.server_url = postgres_url
     wanted = int(os.environ.get("FAULTS", "100"))
-    tallies = {"SQLite": Tally(wanted), "Postgres": Tally(-(-wanted // 5))}
+    campaign = Campaign.of({column.name: -(-wanted * column.percent // 100) for column in COLUMNS})
     began = time.monotonic()
+    end = began + 60 * float(os.environ.get("FAULTS_MINUTES", "inf"))
 
-    def play(story: str, seed: int, state: str) -> None:
-        tally = tallies[state]
-        names = [step.name for step in STORIES[story][1]]
-        if tally.is_full(names):
+    def play(column: Column, story: str) -> None:
+        tally = campaign.tallies[column.name]
+        if time.monotonic() > end or tally.is_full(column.steps(story)):
             return
-        try:
-            history = stage.play(
-                story, seed, postgres=state == "Postgres", wanted=lambda step: not tally.is_full([step.name])
-            )
-        except WrongError as wrong:
-            tally.went_wrong(f"{state}, {story}, seed {seed}", str(wrong))
-        else:
-            tally.add(history.killed)
+        seed = tally.next_seed(story)
 
-    stories = [(story, "SQLite") for story in STORIES] + [(story, "Postgres") for story in ON_POSTGRES]
+        def is_wanted(step: Step) -> bool:
+            return time.monotonic() < end and step in column.steps(story) and not tally.is_full([step])
+
+        try:
+            tally.add(stage.play(story, seed, postgres=column.postgres, by=column.by, wanted=is_wanted).killed)
+        except WrongError as wrong:
+            tally.went_wrong(f"{column.name}, {story}, seed {seed}", str(wrong))
+
+    jobs = [(column, story) for column in COLUMNS for story in column.stories]
     with ThreadPoolExecutor(WORKERS) as pool:
-        for seed in range(wanted * TRIES):
-            for _ in pool.map(lambda each, seed=seed: play(each[0], seed, each[1]), stories):
-                write_page(tallies, time.monotonic() - began)  # a run that is cut short leaves what it has seen
-    assert [wrong for tally in tallies.values() for wrong in tally.wrong] == []
-    for story, state in stories:
-        assert tallies[state].is_full([step.name for step in STORIES[story][1]])
+        for _ in range(wanted * TRIES):
+            for _ in pool.map(lambda job: play(*job), jobs):
+                campaign.keep(time.monotonic() - began)  # a run that is cut short leaves what it has seen
+    assert [wrong for tally in campaign.tallies.values() for wrong in tally.wrong] == []
+    if time.monotonic() < end:
+        for column, story in jobs:
+            assert campaign.tallies[column.name].is_full(column.steps(story)), story
