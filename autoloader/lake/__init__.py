@@ -311,6 +311,26 @@ class Lake:
             found: tuple[HeldFile, ...] = self._work.files_rescuing(self._catalog, name, keys, names)
             return found
 
+    def rejected_rows(
+        self, name: str, batch_ids: Sequence[str], paths: Sequence[str] = (), *, limit: int
+    ) -> pa.Table | None:
+        """Rejected rows of some batches, with the columns of `QUARANTINE`, by file and row.
+
+        Args:
+            name: The table.
+            batch_ids: The batches.
+            paths: Of these files alone; empty = of all.
+            limit: The most rows to give.
+
+        Returns:
+            None where the table has no quarantine table.
+        """
+        if self.table(quarantine_name(name)) is None:
+            return None
+        with explained(f"the rejected rows of {name} cannot be read"):
+            found: pa.Table = self._work.rejected_rows(self._catalog, name, batch_ids, paths, limit)
+            return found
+
     def row_counts(
         self,
         name: str,

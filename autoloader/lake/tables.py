@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyiceberg.catalog import Catalog
 from pyiceberg.exceptions import NoSuchNamespaceError, NoSuchTableError, TableAlreadyExistsError
+from pyiceberg.expressions import And, BooleanExpression, In
 from pyiceberg.table import Table, Transaction
 from pyiceberg.table.refs import MAIN_BRANCH
 from pyiceberg.table.snapshots import ancestors_of
@@ -366,6 +367,23 @@ def rename(catalog: Catalog, old: str, new: str) -> None:
     if load(catalog, quarantine_name(old)) is not None:
         catalog.rename_table(quarantine_name(old), quarantine_name(new))
     catalog.rename_table(old, new)
+
+
+def rejected_rows(catalog: Catalog, name: str, batch_ids: Sequence[str], paths: Sequence[str], limit: int) -> pa.Table:
+    """Rows of a table's quarantine table, of some batches and files, by file and row."""
+    beside = load(catalog, quarantine_name(name))
+    columns = tuple(column.name for column in QUARANTINE.columns)
+    if beside is None or not batch_ids:
+        return pa.table({column: pa.array([], pa.string()) for column in columns})
+    wanted: BooleanExpression = _among("batch_id", batch_ids)
+    if paths:
+        wanted = And(wanted, _among("file_path", paths))
+    found = beside.scan(row_filter=wanted, selected_fields=columns).to_arrow()
+    return found.sort_by([("file_path", "ascending"), ("row", "ascending")]).slice(0, limit)
+
+
+def _among(column: str, values: Sequence[str]) -> BooleanExpression:
+    return In(column, set(values))  # type: ignore[call-arg]  # pydantic's types hide what it takes
 
 
 def highest_rejected(catalog: Catalog, name: str) -> int:

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from autoloader.cost import money
 from autoloader.errors import SettingsError
+from autoloader.inventory import FileState
 from autoloader.matching import compile_glob, matches
 from autoloader.project.answer import Answer, moment, rows_of, sentence
+from autoloader.project.rejecting import ASKED_FILES, rejected_data, rejected_lines
 from autoloader.render import bytes_text, plural, seconds_text
 from autoloader.sources import canonical
 
@@ -104,7 +106,8 @@ def show(project: Project, run_id: str) -> Answer:
     )
     closing = [f"Not loaded: {row['file_path']}: {sentence(row['error'] or row['state'])}" for row in data["problems"]]
     if run.rejected_rows:
-        closing.append(f"{plural(run.rejected_rows, 'row')} rejected; they are in the quarantine table.")
+        data |= rejected_data(project, run.ingestion, [batch.batch_id for batch in batches])
+        closing += rejected_lines(data, run.rejected_rows)
     columns = ["batch_id", "state", "files", "rows", "rejected_rows", "snapshot_id"]
     # ids are names, not numbers: without separators
     shown = [{**each, "snapshot_id": each["snapshot_id"] and str(each["snapshot_id"])} for each in data["batches"]]
@@ -148,7 +151,18 @@ def files(project: Project, name: str, state: str | None, match: str | None) -> 
     closing = [f"{row['file_path']}: {sentence(row['error'])}" for row in data if row["error"]][:20]
     title = f"{plural(len(data), 'file')}, below {root}" if root else plural(len(data), "file")
     title = title if data else "No such file is remembered."
-    return Answer({"files": data}, shown, columns, title, closing, header=table.column_names)
+    found: dict[str, Any] = {"files": data}
+    rejecting = [row for row in data if row["rejected_rows"] or row["state"] == FileState.QUARANTINED]
+    if rejecting:
+        chosen = rejecting[:ASKED_FILES] if state or match else []
+        found |= rejected_data(project, name, [r["batch"] for r in chosen], [r["file_path"] for r in chosen])
+        if chosen and found["rejected"]:
+            closing += rejected_lines(found, None)
+        elif not chosen and found["quarantine_table"]:
+            closing.append(
+                f"Rejected rows are in {found['quarantine_table']}; some of them: autoloader files {name} --match GLOB"
+            )
+    return Answer(found, shown, columns, title, closing, header=table.column_names)
 
 
 def _known_spec(project: Project, name: str, found: int) -> IngestionSpec | None:

@@ -23,6 +23,7 @@ from autoloader.reader.growing import SchemaGrowsError, grown
 from autoloader.reader.infer import Inferred, infer
 from autoloader.reader.raw import fingerprint
 from autoloader.reader.reading import REJECTS, Done, FileDone, Reading, groups, open_reading
+from autoloader.reader.stage import sentence
 
 __all__ = [
     "REJECTS",
@@ -41,4 +42,5 @@ __all__ = [
     "grown",
     "infer",
     "open_reading",
+    "sentence",
 ]

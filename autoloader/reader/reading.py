@@ -43,6 +43,9 @@ GROUP_BYTES: Final = 64 * 1024 * 1024
 GROUP_FILES: Final = 2_000
 _INFLATES: Final = 8  # bytes that a compressed byte may become, for sizing groups
 
+KEPT_REJECTS: Final = 1_000
+"""Rows of a file that is quarantined whole whose faults are kept: enough to see what is wrong with it."""
+
 REJECTS: Final = pa.schema(
     [
         pa.field("src_file_id", pa.int64(), nullable=False),
@@ -90,7 +93,8 @@ class Done(Generic[T]):
     Attributes:
         result: What the function returned in the call that counts; None: no file of the group was readable.
         files: One per file of the group, in its order.
-        rejects: `REJECTS`; those of files with an error are left out.
+        rejects: `REJECTS`. Of files with an error: none, but for those that have too many, of whose rows the first
+            `KEPT_REJECTS` tell why.
     """
 
     result: T | None
@@ -300,10 +304,10 @@ class Reading:
             if state.error is None:
                 state.error = self._verdict(index, state, counted)
                 if state.error is not None:
-                    self._stage.remove(index)
+                    self._stage.remove(index, keep_rejects=KEPT_REJECTS if state.error.quarantine else 0)
             done.append(self._done(state, counted))
         if all(state.error is not None for state in self._states):
-            return Done(None, tuple(done), REJECTS.empty_table())
+            return Done(None, tuple(done), self._rejects())
         return Done(function(self._stage.select()), tuple(done), self._rejects())
 
     def _verdict(self, index: int, state: _State, counts: Counts) -> ReadError | None:
@@ -371,8 +375,10 @@ class Reading:
     def _rejects(self) -> pa.Table:
         tables = [self._stage.rejects(REJECTS)]
         for state in self._states:
-            if state.error is None and state.early is not None and state.early.num_rows:
-                tables.append(_early_rejects(state.file, state.early))
+            told = state.error is None or state.error.quarantine
+            if told and state.early is not None and state.early.num_rows:
+                early = state.early if state.error is None else state.early.slice(0, KEPT_REJECTS)
+                tables.append(_early_rejects(state.file, early))
         if len(tables) == 1:
             return tables[0]
         return pa.concat_tables(tables).sort_by([("src_file_id", "ascending"), ("row", "ascending")])

@@ -152,9 +152,15 @@ class Stage:
         ).fetchall()
         return {row[0]: Counts(*row[1:]) for row in found}
 
-    def remove(self, index: int) -> None:
-        """Take all rows of one file out again."""
-        self._con.execute(f"DELETE FROM {self.rows} WHERE __file = {index}")
+    def remove(self, index: int, *, keep_rejects: int = 0) -> None:
+        """Take the rows of one file out again, but for the first ones that are left out, which tell why."""
+        kept = (
+            f"SELECT __row FROM {self.rows} WHERE __file = {index} AND __rejects IS NOT NULL"
+            f" ORDER BY __row LIMIT {keep_rejects}"
+        )
+        self._con.execute(
+            f"DELETE FROM {self.rows} WHERE __file = {index} AND (__row IS NULL OR __row NOT IN ({kept}))"
+        )
 
     def select(self) -> str:
         """The good rows, in the columns that the reader promises."""

@@ -427,11 +427,18 @@ def test_44_exactly_at_the_limit_of_bad_rows_passes_and_one_more_does_not(
     (file,) = found.files
     assert (file.error is None) is passes
     assert len(found.rows) == (100 - bad if passes else 0)
-    assert len(found.rejects) == (bad if passes else 0)
+    assert len(found.rejects) == bad  # of a file that is set aside, too: they say why
     if not passes:
         assert file.error is not None
         assert file.error.quarantine
         assert f"{bad} of 100 rows" in str(file.error)
+
+
+def test_44_of_a_file_that_is_set_aside_only_the_first_bad_rows_are_kept(tmp_path: Path) -> None:
+    found = read(tmp_path, "a,b\n" + "x,y\n" * 2_500, AB)
+    assert (found.files[0].rejected_rows, len(found.rejects), found.rows) == (2_500, 1_000, [])
+    refused = read(tmp_path, "a,b\nx,y\n", AB, on_bad_row="fail")
+    assert (refused.files[0].error is None, refused.rejects) == (False, [])
 
 
 @pytest.mark.parametrize("form", ["csv", "json", "parquet", "avro", "orc"])

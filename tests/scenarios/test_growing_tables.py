@@ -166,3 +166,27 @@ def test_columns_wait_for_a_value_that_tells_their_type(player: Player, local_st
     assert types == {"id": "int64", "price": "double"}
     assert by_id(player, "price") == {1: None, 2: 1.5}
     player.no_changes()
+
+
+def test_a_file_that_is_set_aside_and_the_run_lead_to_the_rows_that_were_refused(
+    player: Player, local_store: LocalStore
+) -> None:
+    local_store.put("a.csv", "id,price\n1,1.25\n")
+    local_store.put("bad.csv", "id,price\nx,1.25\n2,y\n")
+    declare(player, local_store, TYPED)
+    player.apply()
+    with player.iceberg("shop.orders__quarantine") as table:
+        kept = table.scan().to_arrow().select(["row", "column", "raw"]).to_pylist()
+    assert sorted(kept, key=lambda each: each["row"]) == [
+        {"row": 0, "column": "id", "raw": "x"},
+        {"row": 1, "column": "price", "raw": "y"},
+    ]
+    run_id = player.run("runs", "--format", "json").json["runs"][-1]["run_id"]
+    for words in (("files", "orders", "--state", "QUARANTINED"), ("show", run_id)):
+        shown = player.run(*words, "--format", "json").json
+        assert shown["quarantine_table"] == "shop.orders__quarantine"
+        assert [each["raw"] for each in shown["rejected"]] == ["x", "y"]
+        said = player.run(*words).out
+        assert "shop.orders__quarantine" in said
+        assert "bad.csv: Row 2, column price: 'y' is not" in said
+    assert "shop.orders__quarantine" in player.run("files", "orders").out
