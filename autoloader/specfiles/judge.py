@@ -22,6 +22,7 @@ _EXAMPLES: Final = {
     "source.path": 'Add a line like `path: "s3://bucket/folder/"` under `source`.',
     "destination": "Add `destination: {table: namespace.name}`.",
     "destination.table": "Add a line like `table: finops.billing` under `destination`.",
+    "schema.columns": "Write it as a list: [{name: id, type: long}, {name: day, type: date}].",
     "refresh.request": "Give the request a name, like `request: 2026-06 types fixed`; it is done once.",
 }
 _ELSEWHERE: Final = (*(key.path for key in KEYS), *(f"source.options.{key}" for key in sorted(CsvOptions.keys())))
@@ -119,7 +120,7 @@ def _words(kind: str, document: Document, path: Path, context: Mapping[str, Any]
         case "string_type":
             return "must be text", "Put it in quotes." if path in document.written else "Write one text."
         case "tuple_type" | "list_type":
-            example = f"Write it as a list: [{shown(written)}]." if written else "Write it as a list: [a, b]."
+            example = _EXAMPLES.get(path_text(path), f"Write it as a list: [{shown(written) if written else 'a, b'}].")
             return "must be a list", example
         case "model_type" | "model_attributes_type" | "dict_type":
             return "must be a mapping of keys", "Write `key: value` lines below it, indented."

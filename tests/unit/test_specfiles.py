@@ -392,3 +392,14 @@ def test_damaged_text_is_read_or_refused_and_nothing_else(folder: Folder, damage
     except SpecErrors as error:
         found = error.diagnostics
     assert all(diagnostic.file for diagnostic in found)
+
+
+def test_columns_as_a_mapping_are_told_how_to_be_a_list(folder: Folder) -> None:
+    folder.write("a.yml", SPEC.format(name="a") + "schema:\n  columns: {id: long}\n")
+    with pytest.raises(SpecErrors) as caught:
+        folder.load()
+    (found,) = caught.value.diagnostics
+    assert (found.summary, found.detail) == (
+        "`schema.columns` must be a list.",
+        "Write it as a list: [{name: id, type: long}, {name: day, type: date}].",
+    )
