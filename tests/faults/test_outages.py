@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import errno
 import os
+import random
 import shutil
 import signal
 import sqlite3
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Final
 
 import psutil
 import pytest
@@ -26,6 +29,7 @@ from tests.faults.mortal import Death
 from tests.faults.processes import Ended, command
 from tests.faults.stage import Stage
 from tests.faults.stories import REFUSED, History
+from tests.playing import LocalStore, Player
 
 INCOMPLETE = 6
 CLAIMED, KEPT, COMMITTED = "files are claimed", "results are kept", "a batch is committed"
@@ -139,6 +143,29 @@ def test_a_full_disk_below_the_state_loses_and_doubles_nothing(stage: Stage, ste
         with stopped(history, step) as go_on, full(history.folder / "small"):
             is_said(go_on(), 1, "small/state.db", "its disk", "Free some space")
         history.settle()
+
+
+LIMITED: Final = """
+import os, resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2)
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+@pytest.mark.slow
+def test_data_files_that_may_not_grow_are_no_files_fault(planning_player: Player) -> None:
+    player, store = planning_player, LocalStore(planning_player.folder / "in")
+    chance = random.Random(0)
+    store.put("large.csv", "n\n" + "".join(f"{chance.getrandbits(60)}\n" for _ in range(100_000)))
+    player.spec("name: orders\nsource: {path: in/}\ndestination: {table: shop.orders}\n")
+    limited = [sys.executable, "-c", LIMITED, "400000"]
+    said = player.command("apply", "-y", "--engine", "sail", through=limited)
+    is_said(Ended(said.code, said.out + said.err), 1, "shop/orders/data", "File too large", "free some space")
+    assert player.run("files", "orders", "--format", "json").json == {"files": []}
+    assert player.command("apply", "-y", "--engine", "sail").code == 0
+    assert len(player.rows("shop.orders")) == 100_000
+    player.no_changes()
+    assert player.run("verify", "orders").code == 0
 
 
 @pytest.mark.slow
