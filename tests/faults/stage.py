@@ -49,7 +49,7 @@ class Stage:
             WrongError: It did not come out as the model says; its folder is kept.
         """
         play, steps = STORIES[story]
-        begins_filled = story != "create"
+        begins_filled = story not in ("create", "fill")  # those have projects of their own
         with self.history(story, seed, postgres=postgres) as history:
             if begins_filled:
                 history.change()

@@ -10,6 +10,7 @@ _APPLY = "autoloader.apply"
 _LEDGER = "autoloader.ledger"
 _REBUILD = f"{_APPLY}.applying:rebuilding.rebuild_aside"
 _REMOVAL = f"{_APPLY}.applying:delete_rows"
+_FILL = f"{_APPLY}.applying:fill_from_rescued"
 _RECOVERY = "autoloader.project.applied:recover"
 _CLAIM = f"{_LEDGER}.claims:Claims.claim"
 _WRITTEN = f"{_LEDGER}.claims:Claims.written"
@@ -86,10 +87,16 @@ RECOVERY: Final = (
 SCHEMA: Final = (
     Step("schema: the table has it", "autoloader.lake:Lake.evolve", times=1),
     Step("schema: the ledger has it", f"{_LEDGER}.ingestions:Ingestions.put_ingestion",
-         within=f"{_APPLY}.applying:changes.change_schema", times=1),
+         within=f"{_APPLY}.applying:changes.record_schema", times=1),
     Step("schema: its version is kept", f"{_LEDGER}.journal:Journal.add_schema_version",
-         within=f"{_APPLY}.applying:changes.change_schema", times=1),
+         within=f"{_APPLY}.applying:changes.record_schema", times=1),
 )  # fmt: skip
+
+FILLING: Final = (
+    Step("fill: data files are written anew", _MAP, within=_FILL, times=1),
+    Step("fill: a commit is done, not answered", f"{_CATALOG}.commit_table", within=_FILL, times=1),
+    Step("fill: rows have their values", _FILL, times=1),
+)
 
 CREATE: Final = (
     Step("create: the state is being made", f"{_LEDGER}.migrate:_upgrade", times=1),
@@ -127,8 +134,8 @@ LEAVE: Final = (
 )
 
 ALL: Final = (
-    *LOAD, *OUTLIVING, *REMOVAL, *REBUILD, *RELOAD, *EMPTYING, *RECOVERY, *SCHEMA, *CREATE, *RENAME, *ROLLBACK,
-    *REMEMBER, *LEAVE,
+    *LOAD, *OUTLIVING, *REMOVAL, *REBUILD, *RELOAD, *EMPTYING, *RECOVERY, *SCHEMA, *FILLING, *CREATE, *RENAME,
+    *ROLLBACK, *REMEMBER, *LEAVE,
 )  # fmt: skip
 
 

@@ -7,7 +7,8 @@ import random
 import shutil
 import signal
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -22,9 +23,8 @@ SPEC: Final = """
 name: {name}
 source: {{path: "in/", on_delete: {on_delete}}}
 destination: {{table: {table}}}
-schema: {{columns: [{columns}], max_bad_rows: 100%}}
+schema: {{columns: [{columns}], new_columns: {new_columns}, max_bad_rows: 100%}}
 on_remove: drop
-{more}
 """
 
 
@@ -90,10 +90,21 @@ class History:
             path.unlink()
         self.settle_in()
 
-    def declare(self, *, there: bool = True, more: str = "") -> None:
-        """Write the spec, or take it away."""
-        columns = ", ".join(f"{{name: {name}, type: long}}" for name in self.world.columns)
-        text = SPEC.format(name="orders", on_delete=self.on_delete, table=self.table, columns=columns, more=more)
+    def declare(self, *, there: bool = True, columns: int | None = None) -> None:
+        """Write the spec, or take it away.
+
+        Args:
+            there: Whether there is one.
+            columns: It names only so many of the files' columns; values of the others are rescued.
+        """
+        named = ", ".join(f"{{name: {name}, type: long}}" for name in self.world.columns[:columns])
+        text = SPEC.format(
+            name="orders",
+            on_delete=self.on_delete,
+            table=self.table,
+            columns=named,
+            new_columns="rescue" if columns else "add",
+        )
         (self.folder / "ingestions" / "specs.yml").write_text(text if there else "")
 
     def change(self) -> None:
@@ -242,20 +253,42 @@ def evolves(history: History, step: Step) -> None:
     _again(history)
 
 
+def fills(history: History, step: Step) -> None:
+    """A column that was rescued is declared, and the apply that fills it is killed."""
+    with _fresh(history) as fresh:
+        fresh.world.columns.append("late")
+        fresh.declare(columns=2)
+        for number in range(4):
+            fresh.world.write(f"{number}.csv")
+        fresh.does("apply", "-y")
+        fresh.declare()
+        if fresh.random.random() < 0.5:
+            fresh.change()
+        fresh.dies(step, "apply", "-y")
+        fresh.settle()
+
+
 def creates(history: History, step: Step) -> None:
     """The first apply of all is killed."""
+    with _fresh(history) as fresh:
+        for number in range(4):
+            fresh.world.write(f"{number}.csv")
+        fresh.world.store.put("bad.csv", "version,number\nno,no\n")
+        fresh.world.rows["bad.csv"] = []
+        fresh.dies(step, "apply", "-y")
+        if fresh.random.random() < 0.3:
+            fresh.change()
+        fresh.settle()
+
+
+@contextmanager
+def _fresh(history: History) -> Iterator[History]:
+    """Another project, of which nothing is left but its kills."""
     folder = history.folder / f"first-{len(history.log)}"
-    fresh = History(folder, history.nursery, history.random, history.remote, history.new_state)
-    for number in range(4):
-        fresh.world.write(f"{number}.csv")
-    fresh.world.store.put("bad.csv", "version,number\nno,no\n")
-    fresh.world.rows["bad.csv"] = []
-    fresh.dies(step, "apply", "-y")
-    if fresh.random.random() < 0.3:
-        fresh.change()
-    fresh.settle()
+    fresh = History(folder, history.nursery, history.random, history.remote, history.new_state, by=history.by)
+    yield fresh
     history.killed += fresh.killed
-    history.log.append("created")
+    history.log.append("begun anew")
     shutil.rmtree(fresh.folder)
 
 
@@ -353,6 +386,7 @@ STORIES: Final[Mapping[str, tuple[Round, tuple[Step, ...]]]] = {
     "new-only": (empties, steps.EMPTYING),
     "recovery": (recovers, steps.RECOVERY),
     "schema": (evolves, steps.SCHEMA),
+    "fill": (fills, steps.FILLING),
     "create": (creates, steps.CREATE),
     "rename": (renames, steps.RENAME),
     "rollback": (goes_back, steps.ROLLBACK),
