@@ -20,6 +20,7 @@ from autoloader.apply import (
     Progress,
     Recipe,
     Silent,
+    Step,
     Stop,
     Tools,
     Work,
@@ -230,10 +231,11 @@ def plan_and_warm(
     engines = engines or Engines(project.specs().settings, engine, talk)
     if wishes.resume is not None:
         wishes = replace(wishes, select=(_ingestion_of(project, wishes.resume),))
+    recovered: tuple[Step, ...] = ()
     if project.ledger.exists:
-        recover(tools_without_engine(project), _tables(project))
+        recovered = tuple(recover(tools_without_engine(project), _tables(project)))
         _wait_for_retries(project, talk)
-    planned = make_plan(project.eyes(talk), project.specs(), wishes)
+    planned = replace(make_plan(project.eyes(talk), project.specs(), wishes), recovered=recovered)
     _warm(engines, planned)
     return planned, engines
 
@@ -325,7 +327,7 @@ def _carry_out(
     Returns:
         What came of it, and the last plan.
     """
-    done = Done()
+    done = Done(steps=list(planned.recovered))
     for wait_s in (*_WAITS_S, None):
         came = _one_pass(project, planned, wanted, engines, events)
         late = [(name, error) for name, error in came.errors if isinstance(error, PlanStaleError | LeaseBusyError)]
@@ -336,6 +338,7 @@ def _carry_out(
             wanted.talk("Somebody else is at it; planning anew")
             time.sleep(wait_s)
             planned = again(tuple(name for name, _ in late))
+            done.steps.extend(planned.recovered)
             continue
         done.add(came)
         if late and not done.steps:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
+    from autoloader.apply import Step
+
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
@@ -89,12 +91,14 @@ class Planned:
         table: Every file's disposition, `inventory.DIFF`.
         specs: The specs that it was made from, as data, by name.
         saved: Whether it was read from disk.
+        recovered: What was settled of earlier runs right before it was made.
     """
 
     plan: Plan
     table: pa.Table
     specs: Mapping[str, dict[str, Any]]
     saved: bool = False
+    recovered: tuple[Step, ...] = ()
 
     @property
     def refused(self) -> bool:

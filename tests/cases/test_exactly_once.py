@@ -1,0 +1,368 @@
+"""Every file once, whoever comes in between: 22, 23, 28, 50, 52, 53, 56, 59, through the commands.
+
+What comes in between happens at a step of a real apply, in its own process: never by chance, never by waiting.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from autoloader.apply import Tools
+from tests.clock import Clock
+from tests.playing import LocalStore, Player, S3Store, Said, work
+
+SPEC = """
+    name: orders
+    source: {{path: "{root}"{source}}}
+    destination: {{table: shop.orders}}
+{more}
+"""
+
+
+def declare(player: Player, root: str, source: str = "", more: str = "") -> None:
+    player.spec(SPEC.format(root=root, source=source, more=more))
+
+
+def put(store: LocalStore | S3Store, key: str, *ids: int, n: int = 1) -> None:
+    store.put(key, "id,n\n" + "".join(f"{number},{n}\n" for number in ids))
+
+
+def pairs(player: Player) -> list[tuple[int, int]]:
+    return sorted((row["id"], row["n"]) for row in player.rows("shop.orders"))
+
+
+def states(player: Player) -> dict[str, str]:
+    found = player.run("files", "orders", "--format", "json").json["files"]
+    return {each["file_path"].rpartition("/")[2]: each["state"] for each in found}
+
+
+def settled(player: Player) -> None:
+    """Nothing is left to do, and ledger and table agree file by file."""
+    player.no_changes()
+    said = player.run("verify", "orders")
+    assert said.code == 0, said.out
+
+
+@pytest.fixture
+def bucket(s3_client: Any, s3_bucket: str) -> S3Store:
+    return S3Store(s3_client, s3_bucket)
+
+
+class Between:
+    """Does something once, at a step of an apply."""
+
+    def __init__(self, step: str, does: Callable[[], Any]) -> None:
+        self._step, self._does = step, does
+        self.done: list[Any] = []
+
+    def at(self, step: str) -> None:
+        if step == self._step and not self.done:
+            self.done.append(None)  # before it is done: what is done may pass the same step
+            self.done[0] = self._does()
+
+
+@contextmanager
+def between(step: str, does: Callable[[], Any]) -> Iterator[Between]:
+    """Somebody does something when the next apply has passed a step of a batch."""
+    there = Between(step, does)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Tools, "at", lambda _, passed: there.at(passed))
+        yield there
+    assert there.done, f"{step} was never passed"
+
+
+# ------------------------------------------------------------------ times say nothing
+
+
+def test_case_22_an_upload_that_began_before_the_last_listing_and_ended_after_it_is_found(
+    player: Player, bucket: S3Store, s3_client: Any, s3_bucket: str
+) -> None:
+    key = "in/0-first-by-name.csv"
+    upload = s3_client.create_multipart_upload(Bucket=s3_bucket, Key=key)["UploadId"]
+    put(bucket, "1.csv", 1)
+    declare(player, bucket.root)
+    player.apply()
+    assert pairs(player) == [(1, 1)]
+    part = {"Bucket": s3_bucket, "Key": key, "UploadId": upload}
+    etag = s3_client.upload_part(**part, PartNumber=1, Body=b"id,n\n2,1\n")["ETag"]
+    s3_client.complete_multipart_upload(**part, MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": etag}]})
+    assert work(player.plan()) == {"new": 1}
+    player.apply()
+    assert pairs(player) == [(1, 1), (2, 1)]
+    settled(player)
+
+
+def test_case_22_a_file_that_comes_with_a_time_before_everything_that_is_loaded_is_found(
+    player: Player, local_store: LocalStore
+) -> None:
+    put(local_store, "1.csv", 1)
+    declare(player, local_store.root)
+    player.apply()
+    put(local_store, "0.csv", 2)
+    os.utime(local_store.folder / "0.csv", (86_400, 86_400))  # 1970
+    assert work(player.plan()) == {"late": 1}
+    player.apply()
+    assert pairs(player) == [(1, 1), (2, 1)]
+    settled(player)
+
+
+def test_case_23_a_file_from_the_future_is_loaded_once_and_replaced_by_one_from_the_past(
+    player: Player, local_store: LocalStore
+) -> None:
+    put(local_store, "a.csv", 1)
+    put(local_store, "b.csv", 2)
+    later = time.time() + 400 * 86_400
+    os.utime(local_store.folder / "a.csv", (later, later))
+    declare(player, local_store.root)
+    player.apply()
+    assert pairs(player) == [(1, 1), (2, 1)]
+    settled(player)
+    put(local_store, "a.csv", 3)
+    os.utime(local_store.folder / "a.csv", (86_400, 86_400))
+    assert work(player.plan()) == {"changed": 1}
+    player.apply()
+    assert pairs(player) == [(2, 1), (3, 1)]
+    settled(player)
+
+
+def test_case_56_another_spelling_of_the_same_source_loads_nothing_again(player: Player, bucket: S3Store) -> None:
+    put(bucket, "a.csv", 1)
+    declare(player, bucket.root)
+    player.apply()
+    for spelled in (
+        bucket.root.replace("s3://", "s3a://"),
+        bucket.root.rstrip("/"),
+        bucket.root.replace("s3:", "s3n:"),
+    ):
+        declare(player, spelled)
+        assert work(player.plan()) == {}, spelled
+        player.apply()
+        settled(player)
+    assert pairs(player) == [(1, 1)]
+
+
+# ------------------------------------------------------------------ files that fail
+
+
+def test_case_28_of_a_truncated_gzip_no_row_is_loaded_until_it_comes_whole(
+    player: Player, local_store: LocalStore, at: Clock
+) -> None:
+    whole = gzip.compress(b"id,n\n" + b"".join(b"%d,%d\n" % (number, number * 7919) for number in range(2_000)))
+    local_store.put("a.csv.gz", whole[: len(whole) * 2 // 3])
+    put(local_store, "b.csv", 5_000)
+    declare(player, local_store.root)
+    player.apply()
+    assert pairs(player) == [(5_000, 1)]
+    assert states(player) == {"a.csv.gz": "FAILED", "b.csv": "SUCCESS"}
+    local_store.put("a.csv.gz", whole)
+    assert work(player.plan()) == {"changed": 1}
+    player.apply()
+    assert len(pairs(player)) == 2_001
+    assert states(player) == {"a.csv.gz": "SUCCESS", "b.csv": "SUCCESS"}
+    settled(player)
+
+
+# ------------------------------------------------------------------ commits whose answer is lost
+
+
+def lose_answers(patch: pytest.MonkeyPatch, *, for_good: bool) -> None:
+    """The catalog commits, and the client hears nothing of it; `for_good`: nor of anything else from then on."""
+    from pyiceberg.catalog.sql import SqlCatalog
+
+    commit, load = SqlCatalog.commit_table, SqlCatalog.load_table
+    lost = []
+
+    def committing(*arguments: Any) -> Any:
+        lost.append(commit(*arguments))
+        raise TimeoutError("the answer did not come in time")
+
+    def loading(*arguments: Any) -> Any:
+        if lost and for_good:
+            raise TimeoutError("the catalog does not answer")
+        return load(*arguments)
+
+    patch.setattr(SqlCatalog, "commit_table", committing)
+    patch.setattr(SqlCatalog, "load_table", loading)
+
+
+def test_case_50_a_commit_whose_answer_is_lost_is_found_and_not_made_again(
+    player: Player, local_store: LocalStore
+) -> None:
+    put(local_store, "a.csv", 1)
+    declare(player, local_store.root)
+    player.apply()
+    put(local_store, "a.csv", 2)
+    put(local_store, "b.csv", 3)
+    with pytest.MonkeyPatch.context() as patch:
+        lose_answers(patch, for_good=False)
+        player.apply()
+    assert pairs(player) == [(2, 1), (3, 1)]
+    settled(player)
+
+
+def test_case_50_a_commit_whose_outcome_cannot_be_learned_is_recorded_by_the_next_apply(
+    player: Player, local_store: LocalStore
+) -> None:
+    put(local_store, "a.csv", 1)
+    declare(player, local_store.root)
+    player.apply()
+    put(local_store, "a.csv", 2)
+    put(local_store, "b.csv", 3)
+    with pytest.MonkeyPatch.context() as patch:
+        lose_answers(patch, for_good=True)
+        said = player.run("apply", "-y")
+    assert said.code in (1, 6), said.out
+    assert "Traceback" not in said.out + said.err
+    assert pairs(player) == [(2, 1), (3, 1)]  # it is there, and nobody has said so
+    report = player.report()
+    assert [each["operation"] for each in report["operations"]] == ["batch_recorded"]
+    assert pairs(player) == [(2, 1), (3, 1)]
+    settled(player)
+
+
+# ------------------------------------------------------------------ others at the same table
+
+
+@pytest.mark.parametrize("step", ["claimed", "loaded", "written", "committed"])
+def test_case_52_who_sleeps_ten_minutes_at_a_step_finds_its_files_loaded_by_another_and_adds_nothing(
+    player: Player, local_store: LocalStore, at: Clock, step: str
+) -> None:
+    put(local_store, "a.csv", 1)
+    declare(player, local_store.root)
+    player.apply()
+    put(local_store, "a.csv", 2)
+    put(local_store, "b.csv", 3)
+
+    def another() -> Said:
+        at.move(minutes=10)
+        return player.run("apply", "-y")
+
+    with between(step, another) as slept:
+        sleeper = player.run("apply", "-y")
+    [other] = slept.done
+    assert other.code == 0, other.out + other.err
+    assert sleeper.code != 0, sleeper.out
+    assert "is no longer held by" in sleeper.out + sleeper.err or "may not be committed" in sleeper.out + sleeper.err
+    assert pairs(player) == [(2, 1), (3, 1)]
+    player.apply()
+    assert pairs(player) == [(2, 1), (3, 1)]
+    settled(player)
+
+
+def compact(player: Player) -> None:
+    """What a maintenance job does: every data file is written anew, and the rows stay the same."""
+    with player.iceberg("shop.orders") as table:
+        table.overwrite(table.scan().to_arrow())
+
+
+def overtaken(patch: pytest.MonkeyPatch, does: Callable[[], None], *, times: int) -> list[str]:
+    """Somebody does something right after the removal of old rows was prepared, so many times."""
+    from autoloader.apply import removal
+
+    prepare = removal.remove_rows
+    done: list[str] = []
+
+    def preparing(*arguments: Any) -> removal.Removal:
+        prepared = prepare(*arguments)
+        if len(done) < times:
+            does()
+            done.append("done")
+        return prepared
+
+    patch.setattr(removal, "remove_rows", preparing)
+    return done
+
+
+def test_case_53_a_replacement_that_a_compaction_overtakes_is_made_anew_and_loses_nothing(
+    player: Player, local_store: LocalStore
+) -> None:
+    put(local_store, "a.csv", 1, 2)
+    put(local_store, "b.csv", 3)
+    declare(player, local_store.root)
+    player.apply()
+    put(local_store, "a.csv", 4)
+    with pytest.MonkeyPatch.context() as patch:
+        done = overtaken(patch, lambda: compact(player), times=2)
+        player.apply()
+    assert len(done) == 2
+    assert pairs(player) == [(3, 1), (4, 1)]
+    settled(player)
+
+
+def test_case_53_what_others_delete_and_append_during_a_replacement_stays_deleted_and_appended(
+    player: Player, local_store: LocalStore
+) -> None:
+    put(local_store, "a.csv", 1, 2)
+    put(local_store, "b.csv", 3, 9)
+    declare(player, local_store.root)
+    player.apply()
+    put(local_store, "a.csv", 4)
+
+    def others() -> None:
+        with player.iceberg("shop.orders") as table:
+            table.delete("id = 9")
+            rows = table.scan(limit=1).to_arrow()
+            mine = rows.select([]).append_column("id", pa.array([77], pa.int64()))
+            table.append(mine.append_column("n", pa.array([0], pa.int64())))
+
+    with pytest.MonkeyPatch.context() as patch:
+        overtaken(patch, others, times=1)
+        player.apply()
+    assert pairs(player) == [(3, 1), (4, 1), (77, 0)]
+
+
+def test_case_53_a_table_that_others_rewrite_all_the_time_is_left_as_it_is_until_they_rest(
+    player: Player, local_store: LocalStore
+) -> None:
+    put(local_store, "a.csv", 1, 2)
+    put(local_store, "b.csv", 3)
+    declare(player, local_store.root)
+    player.apply()
+    put(local_store, "a.csv", 4)
+    with pytest.MonkeyPatch.context() as patch:
+        overtaken(patch, lambda: compact(player), times=100)
+        said = player.run("apply", "-y")
+    assert said.code == 6, said.out
+    assert "changed by another writer" in said.out + said.err
+    assert pairs(player) == [(1, 1), (2, 1), (3, 1)]
+    player.apply()
+    assert pairs(player) == [(3, 1), (4, 1)]
+    settled(player)
+
+
+# ------------------------------------------------------------------ interrupted
+
+
+def test_case_59_ctrl_c_in_a_backfill_ends_after_the_batch_in_hand_and_resume_does_the_rest_once(
+    player: Player, local_store: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AUTOLOADER_BATCH_FILES", "1")
+    for year in range(2020, 2024):
+        put(local_store, f"{year}-06-01.csv", year)
+    declare(
+        player,
+        local_store.root,
+        ', path_date: "{Y}-{m}-{d}"',
+        "    backfill: {from: 2020-01-01, until: 2024-01-01, step: 1 year}",
+    )
+    with between("committed", lambda: os.kill(os.getpid(), signal.SIGINT)):
+        player.apply(code=6)
+    assert pairs(player) == [(2020, 1)]
+    [run] = player.run("runs", "--format", "json").json["runs"]
+    assert (run["lane"], run["state"], run["files"]) == ("backfill", "incomplete", 1)
+    player.apply("--resume", run["run_id"])
+    while work(player.plan()):
+        player.apply()
+    assert pairs(player) == [(year, 1) for year in range(2020, 2024)]
+    lanes = player.run("status", "--format", "json").json["ingestions"][0]["lanes"]
+    assert (lanes["backfill"]["state"], lanes["backfill"]["files_done"]) == ("complete", 4)
+    settled(player)
