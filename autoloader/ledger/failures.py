@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from autoloader.errors import AutoloaderError, LedgerError, LockBusyError
 from autoloader.ledger.address import Address
+
+_DRIVERS_MARK: Final = re.compile(r"^[A-Z_]+: \[[A-Za-z]+\] ")
+"""What a driver puts before its words, such as `IO: [SQLite] `; it tells people nothing."""
 
 _SQLITE: Final = (
     (
@@ -46,7 +50,7 @@ def ledger_error(address: Address, error: BaseException) -> AutoloaderError:
     if isinstance(error, AutoloaderError):
         return error
     text = address.redacted(str(error)).strip()
-    first = text.splitlines()[0] if text else type(error).__name__
+    first = _DRIVERS_MARK.sub("", text.splitlines()[0]) if text else type(error).__name__
     if address.path is not None:
         return _sqlite_error(address, first)
     if isinstance(error, ImportError):
