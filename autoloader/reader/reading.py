@@ -18,6 +18,7 @@ from autoloader.reader.contract import ReadContract, SourceFile
 from autoloader.reader.csvfile import is_plainly_quoted
 from autoloader.reader.duck import first_row, literal
 from autoloader.reader.growing import SchemaGrowsError, check_columns
+from autoloader.reader.guards import usual_forms
 from autoloader.reader.jsonlines import JsonRecords
 from autoloader.reader.opening import Prepared, attempt, open_many, prepare
 from autoloader.reader.plain import compression
@@ -30,6 +31,7 @@ from autoloader.reader.rows import (
     partition_columns,
     partition_values,
     strict_select,
+    texts_of,
 )
 from autoloader.reader.stage import Counts, Stage, is_value_error, sentence
 
@@ -203,7 +205,8 @@ class Reading:
                 "batch_id": literal(who.batch_id),
                 "ingested_at": f"CAST({literal(who.ingested_at.isoformat())} AS TIMESTAMP WITH TIME ZONE)",
             }
-        relation = f"({strict_select(made, self._stage.facts_of([0]))})"
+        usual = usual_forms(self._con, made.raw.relation, texts_of(made)) if self._contract.format == "csv" else {}
+        relation = f"({strict_select(made, self._stage.facts_of([0]), usual)})"
         return final_select(self._contract.schema, relation, None, lineage)
 
     def _count(self, relation: str) -> int:

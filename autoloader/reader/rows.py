@@ -5,8 +5,8 @@ Both give the same rows for the same good values, because both come from the sam
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final
 from urllib.parse import unquote
 
@@ -14,6 +14,7 @@ from autoloader.errors import ReadError
 from autoloader.reader.cells import Cell, null_of, text_cell, text_rule
 from autoloader.reader.contract import ReadContract
 from autoloader.reader.duck import duck_type, literal, name
+from autoloader.reader.guards import Text, Usual, matches
 from autoloader.reader.jsoncells import json_column, json_text, marked_numbers, unknown_parts
 from autoloader.reader.jsonlook import MARK, in_json
 from autoloader.reader.raw import Raw, RawColumn
@@ -23,7 +24,6 @@ from autoloader.schema import Column, Decimal, Primitive, TableSchema, Type, is_
 from autoloader.spec.columns import is_reserved
 
 STRICT_FAILURE: Final = "autoloader: a value does not fit its column"
-_GUARDED_TOGETHER: Final = 24
 _HIVE_NULL: Final = "__HIVE_DEFAULT_PARTITION__"
 LINEAGE: Final = "_src_file_id _src_path _src_row _batch_id _ingested_at _rescued".split()
 
@@ -251,39 +251,85 @@ def has_rescue(made: Layout) -> bool:
     return bool(made.leftovers) or any(t.rescue_always and t.cell.bad != "false" for t in made.targets)
 
 
-def strict_select(made: Layout, facts: str) -> str:
+@dataclass(frozen=True, slots=True)
+class _Strict:
+    """What a strict SELECT over the raw relation `r` and the facts `f` is made of."""
+
+    values: tuple[str, ...]
+    guards: tuple[str, ...]
+    texts: tuple[Text, ...]
+
+
+def _strict(made: Layout) -> _Strict:
+    guards = [f"NOT {r.bad}" for r in made.raw.rows]
+    texts = texts_of(made)
+    by_index = {text.index: text for text in texts}
+    values = []
+    for index, target in enumerate(made.targets):
+        if target.cell.bad == "false" or target.rescue_always:
+            values.append(f"{target.cell.value} AS v{index}")
+        elif index in by_index:
+            text = by_index[index]
+            rule = text_rule(text.kind)
+            if rule.check:
+                guards.append(f"coalesce({rule.check.format(v=text.sql)}, true)")
+            values.append(f"{rule.convert.format(v=text.sql)} AS v{index}")
+        else:
+            guards.append(f"NOT coalesce({target.cell.strict_bad}, false)")
+            values.append(f"{target.cell.strict_value} AS v{index}")
+    return _Strict(tuple(values), tuple(guards), texts)
+
+
+def texts_of(made: Layout) -> tuple[Text, ...]:
+    """The texts that a strict SELECT casts, in the order of the table's columns."""
+    texts = []
+    for index, target in enumerate(made.targets):
+        kind, source = target.column.type, target.source
+        if target.cell.bad == "false" or target.rescue_always or source is None or "f.p" in target.cell.value:
+            continue
+        if isinstance(kind, Primitive | Decimal) and source.kind in ("text", "json"):
+            sql = source.sql if source.kind == "text" else source.scalar
+            texts.append(Text(index, sql, kind, text_rule(kind).accept or ""))
+    return tuple(texts)
+
+
+def strict_select(made: Layout, facts: str, usual: Mapping[int, Usual] | None = None) -> str:
     """Typed rows `v0 … vn, __file, __row, __rescued`; raises on the first bad value or row.
 
     Args:
         made: The layout.
         facts: A relation of `__file, p0 … pn`, one row per file of the raw relation.
+        usual: How most values of some columns are written, from `usual_forms`: the same rows for less.
     """
-    guards = [f"NOT {r.bad}" for r in made.raw.rows]
-    texts: list[tuple[str, str]] = []
-    values = []
-    for index, target in enumerate(made.targets):
-        kind = target.column.type
-        plain = isinstance(kind, Primitive | Decimal)
-        source = target.source
-        if target.cell.bad == "false" or target.rescue_always:
-            values.append(f"{target.cell.value} AS v{index}")
-        elif source is not None and plain and source.kind in ("text", "json") and "f.p" not in target.cell.value:
-            rule = text_rule(kind)  # type: ignore[arg-type]  # plain
-            text = source.sql if source.kind == "text" else source.scalar
-            texts.append((text, rule.accept or ""))
-            if rule.check:
-                guards.append(f"coalesce({rule.check.format(v=text)}, true)")
-            values.append(f"{rule.convert.format(v=text)} AS v{index}")
-        else:
-            guards.append(f"NOT coalesce({target.cell.strict_bad}, false)")
-            values.append(f"{target.cell.strict_value} AS v{index}")
-    guards.extend(_text_guards(texts))
-    where = ""
-    if guards:
-        where = f" WHERE CASE WHEN {' AND '.join(guards)} THEN true ELSE error({literal(STRICT_FAILURE)}) END"
-    rescued = _rescued_inline(made)
-    listed = ", ".join([*values, "r.__file AS __file", "r.__row AS __row", f"{rescued} AS __rescued"])
-    return f"SELECT {listed} FROM ({made.raw.relation}) AS r{facts_join(made, facts)}{where}"
+    strict = _strict(made)
+    listed = [*strict.values, "r.__file AS __file", "r.__row AS __row", f"{_rescued_inline(made)} AS __rescued"]
+    source = f"FROM ({made.raw.relation}) AS r{facts_join(made, facts)}"
+    if usual:
+        return _usually(strict, listed, source, usual)
+    guards = [*strict.guards, *matches(strict.texts)]
+    where = f" WHERE CASE WHEN {' AND '.join(guards)} THEN true {_ELSE_RAISE} END" if guards else ""
+    return f"SELECT {', '.join(listed)} {source}{where}"
+
+
+_ELSE_RAISE: Final = f"ELSE error({literal(STRICT_FAILURE)})"
+
+
+def _usually(strict: _Strict, listed: Sequence[str], source: str, usual: Mapping[int, Usual]) -> str:
+    """Values first, then the look at them and their texts: DuckDB casts once, for `error` keeps the two apart."""
+    carried = [replace(text, sql=f"w{text.index}") for text in strict.texts]
+    inner = [*listed, *(f"{text.sql} AS w{text.index}" for text in strict.texts)]
+    others = []
+    if strict.guards:
+        inner.append(f"({' AND '.join(strict.guards)}) AS __good")
+        others.append("__good")
+    quick = [usual[t.index].condition(f"v{t.index}", t.sql) for t in carried if t.index in usual]
+    rest = matches([t for t in carried if t.index not in usual])
+    names = [*(f"v{index}" for index in range(len(strict.values))), "__file", "__row", "__rescued"]
+    return (
+        f"SELECT {', '.join(names)} FROM (SELECT {', '.join(inner)} {source})"
+        f" WHERE CASE WHEN {' AND '.join([*others, *quick, *rest])} THEN true"
+        f" WHEN {' AND '.join([*others, *matches(carried)])} THEN true {_ELSE_RAISE} END"
+    )
 
 
 def facts_join(made: Layout, facts: str) -> str:
@@ -306,23 +352,6 @@ def _object(parts: Sequence[str]) -> str:
     if not parts:
         return "CAST(NULL AS VARCHAR)"
     return f"nullif('{{' || concat_ws(',', {', '.join(parts)}) || '}}', '{{}}')"
-
-
-def _text_guards(texts: Sequence[tuple[str, str]]) -> list[str]:
-    """One regular expression over many fields of a row: as exact as one per field, and much cheaper."""
-    guards = []
-    ordered = sorted(texts, key=lambda t: t[1])
-    for start in range(0, len(ordered), _GUARDED_TOGETHER):
-        chunk = ordered[start : start + _GUARDED_TOGETHER]
-        pattern = ""
-        for accept in dict.fromkeys(a for _, a in chunk):
-            count = sum(1 for _, a in chunk if a == accept)
-            pattern += f"(?:(?:{accept})?,){{{count}}}"
-        fields = ", ".join(f"{text}, ','" for text, _ in chunk)
-        # the same as regexp_full_match, which takes half as long again
-        whole = rf"\A(?:{pattern})\z"
-        guards.append(f"regexp_matches(concat({fields}), {literal(whole)})")
-    return guards
 
 
 def tolerant_select(made: Layout, facts: str) -> str:
