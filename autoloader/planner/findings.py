@@ -41,8 +41,8 @@ def _written(case: Case, name: str, seen: int | None, table: TableFacts) -> tupl
     if seen is None or table.snapshot_id == seen or table.foreign == 0:
         return ()
     return (
-        f"{name} was written by someone else since our last commit (snapshot {seen} -> {table.snapshot_id})."
-        f" To see which files' rows are not as they were loaded:\n  autoloader verify {case.spec.name}",
+        f"{name} was written by someone else since our last commit (snapshot {seen} -> {table.snapshot_id});"
+        f" see whether rows of files are not as they were loaded: autoloader verify {case.spec.name}",
     )
 
 
