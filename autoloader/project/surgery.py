@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from autoloader.lake import TableState
-    from autoloader.ledger import IngestionRow, Lease
+    from autoloader.ledger import BatchRow, IngestionRow, Lease
     from autoloader.project.project import Project
     from autoloader.spec import IngestionSpec
 
@@ -264,19 +264,20 @@ def rollback_effect(project: Project, name: str, run_id: str) -> str:
 def _undone(project: Project, name: str, table: TableState, run_id: str, snapshot_id: int | None) -> list[str]:
     """The batches whose rows leave a table that goes back to a snapshot.
 
-    Runs side by side end in another order than they commit in: the table's history says which rows leave it. Batches
-    that committed nothing go by the order in which they were recorded.
+    Runs side by side end in another order than they commit in: the table's history says which rows leave it. Rows of
+    later batches that have left it already are of a rollback that was cut off before the ledger knew. Batches that
+    committed nothing go by the order in which they were recorded.
     """
     later = frozenset(project.ledger.batches_after(name, run_id))
     newer = {info.snapshot_id for info in takewhile(lambda info: info.snapshot_id != snapshot_id, table.history)}
-    return [
-        batch.batch_id
-        for batch in project.ledger.batches(ingestion=name)
-        if batch.state == "recorded"
-        and (
-            batch.batch_id in later if batch.snapshot_id is None else batch.snapshot_id in newer or snapshot_id is None
-        )
-    ]
+
+    def leaves(batch: BatchRow) -> bool:
+        if batch.snapshot_id is None or batch.snapshot_id in table.astray:
+            return batch.batch_id in later
+        return batch.snapshot_id in newer or snapshot_id is None
+
+    recorded = [batch for batch in project.ledger.batches(ingestion=name) if batch.state == "recorded"]
+    return [batch.batch_id for batch in recorded if leaves(batch)]
 
 
 def _snapshot_at(project: Project, name: str, run_id: str) -> int | None:
