@@ -8,6 +8,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any, Final
 
 import pyarrow as pa
@@ -79,11 +80,13 @@ def files_rescuing(table: Table, keys: Collection[str], names: Collection[str]) 
     folded = {key.casefold() for key in keys}
 
     def count(file: DataFile) -> HeldFile | None:
-        rows = 0
+        rows, there = 0, set[str]()
         for batch in _batches(table, file, [field_id]):
-            texts = batch.column(0).drop_null().to_pylist()
-            rows += sum(any(key.casefold() in folded for key, _ in parts(text)) for text in texts)
-        return held_file(file, {0: rows}) if rows else None
+            for text in batch.column(0).drop_null().to_pylist():
+                found = folded.intersection(key.casefold() for key, _ in parts(text))
+                there |= found
+                rows += bool(found)
+        return replace(held_file(file, {0: rows}), keys=frozenset(there)) if rows else None
 
     candidates = [f for f in live_files(table) if f.spec_id not in barred and not _all_null(f, field_id)]
     with ThreadPoolExecutor(_READERS) as pool:

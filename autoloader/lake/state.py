@@ -185,6 +185,7 @@ class HeldFile:
         held: Rows per asked `src_file_id`.
         spec_id: Its partition spec.
         partition_json: Its partition values, as in `loader.RESULT`.
+        keys: Keys of `_rescued` that were asked for and are there, case folded.
     """
 
     path: str
@@ -193,6 +194,7 @@ class HeldFile:
     held: Mapping[int, int] = field(default_factory=dict)
     spec_id: int = 0
     partition_json: str = "[]"
+    keys: frozenset[str] = frozenset()
 
     @property
     def empties(self) -> bool:

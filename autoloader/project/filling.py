@@ -14,7 +14,7 @@ from autoloader.inventory import FileState
 from autoloader.planner import Rescued, refresh_of
 from autoloader.planner.impacts import spread
 from autoloader.render import bytes_text, money_text, plural
-from autoloader.schema import ChangeKind, Place, TableSchema, compare
+from autoloader.schema import ChangeKind, Place, SchemaChange, TableSchema, compare
 
 if TYPE_CHECKING:
     from autoloader.apply import Recipe
@@ -34,7 +34,10 @@ def ways_to_fill(
     history: Sequence[History],
     rescued: Rescued | None = None,
 ) -> list[str]:
-    """For each column that a plan adds: leave it null, load the files that have it, or load all; each priced.
+    """What becomes of the rows that are there when columns change, each way priced.
+
+    For a column that a plan adds: leave it null, load the files that have it, or load all. For one that reads
+    another name or becomes another type: what loading or rebuilding all comes to.
 
     Args:
         ledger: The state.
@@ -47,21 +50,38 @@ def ways_to_fill(
         rescued: What the plan fills in from `_rescued`.
 
     Returns:
-        One note per added column, in the order of the columns.
+        One note per such column: those of another name or type, then added ones, in the order of the columns.
     """
     if recorded is None or recorded.schema is None or wanted is None:
         return []
     added = _added(recorded.schema, wanted)
     loaded = files.filter(pc.equal(files["state"], FileState.SUCCESS.value))
-    if not added or loaded.num_rows == 0:
+    if loaded.num_rows == 0:
         return []
     versions = {row.version: _names(row.schema) for row in ledger.schema_versions(spec.name) if row.fingerprint}
-    notes = []
+    notes = _whole_table(spec, compare(recorded.schema, wanted), _price(spec, loaded, settings, history))
     for column in wanted.columns:
         if column.name in added:
             having = [number for number, names in versions.items() if column.file_name.casefold() in names]
             filled = rescued is not None and column.name in rescued.columns
             notes.append(_note(spec, column.name, having, loaded, settings, history, filled=filled))
+    return notes
+
+
+def _whole_table(spec: IngestionSpec, changes: Sequence[SchemaChange], price: str) -> list[str]:
+    """Notes on changes that only all files can carry out."""
+    notes = []
+    for change in changes:
+        if change.kind is ChangeKind.SOURCE:
+            notes.append(
+                f"column {change.column}: it reads {change.after} now. Rows that are there keep what they have (free)"
+                f" until all files are loaded again: --refresh {spec.name}=clear-history ({price})."
+            )
+        elif change.kind is ChangeKind.RETYPE:
+            notes.append(
+                f"column {change.column}: from {change.before} to {change.after} takes a rebuild of all files:"
+                f" --refresh {spec.name}=full ({price})."
+            )
     return notes
 
 
@@ -98,7 +118,9 @@ def _rescued(eyes: Eyes, table: str, places: Sequence[Place]) -> Rescued | None:
     if not held:
         return None
     rows = sum(sum(each.held.values()) for each in held)
-    return Rescued(tuple(sorted(names)), rows, len(held), sum(each.size_bytes for each in held))
+    there = frozenset().union(*(each.keys for each in held))
+    columns = {place.path[0] for place in places if place.key.casefold() in there}
+    return Rescued(tuple(sorted(columns)), rows, len(held), sum(each.size_bytes for each in held))
 
 
 def fingerprints_to_fill(ledger: Ledger, name: str, known: TableSchema, wanted: TableSchema) -> frozenset[str]:

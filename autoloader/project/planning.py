@@ -11,7 +11,7 @@ from autoloader.cost import History
 from autoloader.errors import AutoloaderError, ReadError, SettingsError, SourceError
 from autoloader.inventory import DIFF
 from autoloader.plan import Diagnostic, Severity
-from autoloader.planner import Asked, Looked, Rescued, State, TableFacts, build_plan
+from autoloader.planner import Asked, Looked, Rescued, State, TableFacts, build_plan, refresh_of
 from autoloader.project.filling import fingerprints_to_fill, rescued_of, ways_to_fill
 from autoloader.project.looking import Eyes, facts_of, history_of, look_at, look_at_all, state_of
 from autoloader.project.planned import Planned, Wishes
@@ -70,7 +70,7 @@ def make_plan(eyes: Eyes, specs: ProjectSpecs, wishes: Wishes) -> Planned:
         diagnostics=[*specs.diagnostics, *problems],
         notes=[
             *(note for recipe in recipes.values() for note in recipe.notes),
-            *_ways_to_fill(eyes, state, recipes, history, rescued),
+            *_ways_to_fill(eyes, state, recipes, history, asked, rescued),
         ],
     )
     return Planned(plan, _all_files(looked), {name: recipe.to_data() for name, recipe in recipes.items()})
@@ -97,10 +97,13 @@ def _ways_to_fill(
     state: State,
     recipes: Mapping[str, Recipe],
     history: Mapping[str, Sequence[History]],
+    asked: Asked,
     rescued: Mapping[str, Rescued],
 ) -> Iterator[str]:
     for name, recipe in recipes.items():
         recorded = state.recorded(recipe.spec)
+        if refresh_of(recipe.spec, recorded, asked) is not None:
+            continue  # all files are loaded anyhow
         if recorded is None or recipe.schema is None or recorded.schema in (None, recipe.schema):
             continue
         known = eyes.ledger.slice(recorded.name, now=eyes.now)

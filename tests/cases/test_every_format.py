@@ -119,7 +119,11 @@ def test_43_a_folder_is_a_column_of_the_declared_type_and_contradictions_are_bad
     form: str, tmp_path: Path
 ) -> None:
     columns = {"a": "int", "month": "string", "day": "int"}
-    told = {"columns": columns, "key": f"month=01/day=02/f.{form}", "partitions": {"month": "string", "day": "int"}}
+    told: dict[str, Any] = {
+        "columns": columns,
+        "key": f"month=01/day=02/f.{form}",
+        "partitions": {"month": "string", "day": "int"},
+    }
     rows = found(tmp_path, form, [{"a": 1}], **told).rows
     assert [(row["a"], row["month"], row["day"]) for row in rows] == [(1, "01", 2)]
     differs = found(tmp_path, form, [{"a": 1, "day": 2}, {"a": 2, "day": 3}], **told, max_bad_rows="50%")

@@ -137,6 +137,19 @@ def test_the_files_that_have_a_new_column_are_loaded_again_where_that_is_asked_f
     player.no_changes()
 
 
+def test_what_another_name_or_an_incompatible_type_costs_is_told(player: Player, local_store: LocalStore) -> None:
+    rescue_notes(player, local_store)
+    player.spec(SPEC.format(root=local_store.root, columns="{name: id, type: string}", format="csv", more=""))
+    plan = player.plan()
+    [note] = [note for note in plan["notes"] if note.startswith("column id")]
+    assert note.startswith("column id: from int to string takes a rebuild of all files: --refresh orders=full (")
+    assert "$" in note
+    player.spec(SPEC.format(root=local_store.root, columns="{name: id, type: int, from: no}", format="csv", more=""))
+    [note] = [note for note in player.plan()["notes"] if note.startswith("column id")]
+    assert note.startswith("column id: it reads no now. Rows that are there keep what they have (free)")
+    assert not [n for n in player.plan("--refresh", "orders=full")["notes"] if n.startswith("column id")]
+
+
 def test_a_guardrail_holds_for_data_files_that_are_written_anew(player: Player, local_store: LocalStore) -> None:
     rescue_notes(player, local_store)
     declare(player, local_store, "{name: note, type: string}")
