@@ -81,7 +81,7 @@ def is_said(ended: Ended, code: int, *names: str) -> None:
         assert name in ended.said, ended.said
     assert "Traceback" not in ended.said
     assert "should not" not in ended.said
-    assert "[SQL" not in ended.said
+    assert "[SQL:" not in ended.said
 
 
 @contextmanager
