@@ -67,7 +67,7 @@ def test_four_workers_load_every_file_once(url: str) -> None:
 
 
 def test_a_locked_row_is_never_taken_for_a_new_file(fresh_postgres_url: str) -> None:
-    """The seed's `SKIP LOCKED … first()` did: it found no row and inserted the file again."""
+    """`SKIP LOCKED` alone would: it finds no row, and the file is inserted again."""
     ledger = open_ledger(fresh_postgres_url, create=True)
     flights(ledger)
     load(ledger, diff(paths(3)))

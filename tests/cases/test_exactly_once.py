@@ -11,6 +11,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
@@ -336,6 +337,67 @@ def test_case_53_a_table_that_others_rewrite_all_the_time_is_left_as_it_is_until
     assert pairs(player) == [(1, 1), (2, 1), (3, 1)]
     player.apply()
     assert pairs(player) == [(3, 1), (4, 1)]
+    settled(player)
+
+
+def test_a_worker_whose_lock_is_broken_adds_nothing_and_the_next_apply_loads_its_files(
+    player: Player, local_store: LocalStore
+) -> None:
+    put(local_store, "a.csv", 1)
+    declare(player, local_store.root)
+
+    def broken() -> Said:
+        [lock] = player.run("locks", "list", "--format", "json").json["locks"]
+        return player.run("locks", "break", lock["id"], "--reason", "it hangs")
+
+    with between("written", broken) as breaking:
+        said = player.run("apply", "-y")
+    assert breaking.done[0].code == 0, breaking.done[0].err
+    assert said.code != 0, said.out
+    assert "is no longer held by" in said.out + said.err
+    assert pairs(player) == []
+    player.apply()
+    assert pairs(player) == [(1, 1)]
+    settled(player)
+
+
+def test_an_apply_of_another_ingestion_does_not_wait_for_one_that_is_in_the_middle_of_a_batch(
+    player: Player, local_store: LocalStore
+) -> None:
+    put(local_store, "a/1.csv", 1)
+    put(local_store, "b/2.csv", 2)
+    one = SPEC.format(root=f"{local_store.root}a/", source="", more="")
+    player.spec(one + "    ---" + one.replace("orders", "returns").replace("/a/", "/b/"))
+
+    def other() -> Said:
+        return player.run("apply", "-y", "--select", "returns")
+
+    with between("written", other) as beside:
+        player.apply("--select", "orders")
+    assert beside.done[0].code == 0, beside.done[0].out + beside.done[0].err
+    assert pairs(player) == [(1, 1)]
+    assert player.rows("shop.returns") == [{"id": 2, "n": 1}]
+    settled(player)
+
+
+def test_a_batch_that_nobody_recorded_is_found_though_its_snapshot_has_expired(
+    player: Player, local_store: LocalStore
+) -> None:
+    put(local_store, "a.csv", 1)
+    declare(player, local_store.root)
+
+    def cut_off() -> None:
+        raise KeyboardInterrupt
+
+    with between("committed", cut_off):
+        assert player.run("apply", "-y").code == 130
+    compact(player)
+    with player.iceberg("shop.orders") as table:
+        table.maintenance.expire_snapshots().older_than(datetime(2100, 1, 1, tzinfo=UTC)).commit()
+    with player.iceberg("shop.orders") as table:
+        assert len(table.metadata.snapshots) == 1
+    assert "batch_recorded" in [each["operation"] for each in player.report()["operations"]]
+    assert pairs(player) == [(1, 1)]
     settled(player)
 
 

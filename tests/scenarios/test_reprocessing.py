@@ -63,7 +63,7 @@ def test_scenario_2_an_incompatible_change_is_refused_until_the_table_is_rebuilt
 
 
 def test_scenario_3_a_replaced_file_leaves_nothing_of_its_old_rows(player: Player, store: Store) -> None:
-    """The seed appends: old and new rows both stay."""
+    """To append the new rows alone would leave both."""
     for number in range(4):
         store.put(f"{number}.csv", f"id,n\n{number},1\n{number + 10},1\n")
     infer(player, store)
