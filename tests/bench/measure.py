@@ -111,10 +111,10 @@ class Turns:
         names = list(calls)
         for turn in range(self.repetitions):
             for name in names if turn % 2 == 0 else reversed(names):
-                begun, cpu_begun = time.perf_counter(), _cpu_seconds()
+                begun, cpu_begun = time.perf_counter(), _cpu_times()
                 own = calls[name]()
                 elapsed_s = time.perf_counter() - begun if own is None else own
-                cpu_s = _cpu_seconds() - cpu_begun
+                cpu_s = _cpu_between(cpu_begun, _cpu_times())
                 self.seconds.setdefault(name, []).append(elapsed_s)
                 self.cpu_seconds.setdefault(name, []).append(cpu_s)
                 print(f"    {name}: {elapsed_s:.2f} s, of the processor {cpu_s:.1f} s", flush=True)
@@ -126,17 +126,25 @@ class Turns:
         return f"processor time {mine:.1f} s against {other:.1f} s"
 
 
-def _cpu_seconds() -> float:
-    """Of this process, its descendants, and those of them that have ended."""
-    total = 0.0
+def _cpu_times() -> dict[int, tuple[float, float]]:
+    """Of this process and all below it: what each has used itself, and what those used that it has outlived."""
+    found = {}
     mine = psutil.Process()
     for process in (mine, *mine.children(recursive=True)):
         try:
             times = process.cpu_times()
         except psutil.NoSuchProcess:
             continue
-        total += times.user + times.system + times.children_user + times.children_system
-    return total
+        found[process.pid] = (times.user + times.system, times.children_user + times.children_system)
+    return found
+
+
+def _cpu_between(begun: Mapping[int, tuple[float, float]], ended: Mapping[int, tuple[float, float]]) -> float:
+    """Seconds used between two looks. What a process had used before the first and ended after is not of them."""
+    own = sum(now - begun.get(pid, (0, 0))[0] for pid, (now, _) in ended.items())
+    outlived = sum(now - begun.get(pid, (0, 0))[1] for pid, (_, now) in ended.items())
+    gone = sum(sum(before) for pid, before in begun.items() if pid not in ended)
+    return own + max(0.0, outlived - gone)
 
 
 def machine() -> str:
