@@ -438,7 +438,7 @@ def _tools(project: Project, engines: Engines, wanted: Wanted, events: Events) -
         stop=wanted.stop or Stop(),
         batch_size=_batch_size(os.environ),
         death=Death.of(os.environ.get("AUTOLOADER_DIE_AT")),
-        lease_s=float(os.environ.get("AUTOLOADER_LEASE_S", LEASE_S)),
+        lease_s=_number(os.environ, "AUTOLOADER_LEASE_S", int(LEASE_S)),
     )
 
 
@@ -446,9 +446,21 @@ def _batch_size(environ: Mapping[str, str]) -> BatchSize:
     """`AUTOLOADER_BATCH_FILES` and `AUTOLOADER_BATCH_BYTES` make batches smaller or larger."""
     default = BatchSize()
     return BatchSize(
-        max_files=int(environ.get("AUTOLOADER_BATCH_FILES", default.max_files)),
-        max_bytes=int(environ.get("AUTOLOADER_BATCH_BYTES", default.max_bytes)),
+        max_files=_number(environ, "AUTOLOADER_BATCH_FILES", default.max_files),
+        max_bytes=_number(environ, "AUTOLOADER_BATCH_BYTES", default.max_bytes),
     )
+
+
+def _number(environ: Mapping[str, str], name: str, default: int) -> int:
+    """A variable that holds a whole number above 0.
+
+    Raises:
+        SettingsError: It holds something else.
+    """
+    text = environ.get(name, str(default))
+    if not text.isdecimal() or int(text) == 0:
+        raise SettingsError(f"{name} is {text!r}.", why="It must be a whole number above 0.", fix=f"unset {name}")
+    return int(text)
 
 
 def _tables(project: Project) -> dict[str, str]:

@@ -428,3 +428,17 @@ def test_case_59_ctrl_c_in_a_backfill_ends_after_the_batch_in_hand_and_resume_do
     lanes = player.run("status", "--format", "json").json["ingestions"][0]["lanes"]
     assert (lanes["backfill"]["state"], lanes["backfill"]["files_done"]) == ("complete", 4)
     settled(player)
+
+
+@pytest.mark.parametrize("name", ["AUTOLOADER_LEASE_S", "AUTOLOADER_BATCH_FILES", "AUTOLOADER_BATCH_BYTES"])
+@pytest.mark.parametrize("text", ["0", "-5", "soon"])
+def test_a_variable_that_is_no_number_above_0_is_named_and_nothing_is_done(
+    planning_player: Player, local_store: LocalStore, monkeypatch: pytest.MonkeyPatch, name: str, text: str
+) -> None:
+    put(local_store, "a.csv", 1)
+    declare(planning_player, local_store.root)
+    assert planning_player.run("init").code == 0
+    monkeypatch.setenv(name, text)
+    said = planning_player.run("apply", "-y")
+    assert said.code == 1
+    assert f"{name} is {text!r}" in said.out + said.err
