@@ -64,18 +64,45 @@ def state_show(project: Project, name: str) -> Answer:
         "created_at": moment(row.created_at),
         "updated_at": moment(row.updated_at),
         "files_by_state": {e["state"]: e["files"] for e in project.ledger.counts(name).to_pylist()},
-        "schema_versions": [
-            {"version": each.version, "detected_at": moment(each.detected_at), "resolution_type": each.resolution_type}
-            for each in project.ledger.schema_versions(name)
-        ],
+        "schema_versions": _versions(project, name),
         "audit": [
             {"at": moment(each.at), "action": each.action, "actor": each.actor, "detail": each.detail}
             for each in project.ledger.audit(name)
         ],
     }
-    shown = [{"key": key, "value": value} for key, value in data.items() if key not in {"audit", "spec"}]
-    closing = [f"{each['at']}  {each['action']}  {each['actor'] or ''}" for each in data["audit"][-20:]]
+    aside = {"audit", "spec", "schema_versions"}
+    shown = [{"key": key, "value": value} for key, value in data.items() if key not in aside]
+    closing = [_version_text(each) for each in data["schema_versions"][-20:]]
+    closing += [f"{each['at']}  {each['action']}  {each['actor'] or ''}" for each in data["audit"][-20:]]
     return Answer(data, shown, ["key", "value"], closing=closing)
+
+
+def _versions(project: Project, name: str) -> list[dict[str, Any]]:
+    """Every schema that files of an ingestion have, or that its table had; with how many files have it now."""
+    counted = project.ledger.files(name)["schema_version"].value_counts().to_pylist()
+    having = {each["values"]: each["counts"] for each in counted}
+    return [
+        {
+            "version": each.version,
+            "of": "table" if each.fingerprint is None else "files",
+            "detected_at": moment(each.detected_at),
+            "columns": {str(column["name"]): str(column["type"]) for column in each.schema},
+            "fingerprint": each.fingerprint,
+            "affected_files": each.affected_files if each.fingerprint is None else having.get(each.version, 0),
+            "resolution_type": each.resolution_type,
+            "resolved_at": moment(each.resolved_at),
+            "resolved_by": each.resolved_by,
+        }
+        for each in project.ledger.schema_versions(name)
+    ]
+
+
+def _version_text(version: dict[str, Any]) -> str:
+    columns = ", ".join(f"{name} {kind}" for name, kind in version["columns"].items())
+    whose = f"the table ({version['resolution_type']})"
+    if version["of"] == "files":
+        whose = plural(version["affected_files"], "file")
+    return f"{version['detected_at']}  schema {version['version']} of {whose}: {columns}"
 
 
 def _recorded(project: Project, name: str) -> IngestionRow:

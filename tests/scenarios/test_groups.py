@@ -127,7 +127,10 @@ def test_group_schemas_each_file_has_its_version_and_only_those_with_the_column_
     player.apply("--reingest", wanted)
     assert {row["id"]: row["extra"] for row in player.rows("lake.events")} == {1: None, 2: "x"}
     versions = player.run("state", "show", "events", "--format", "json").json["schema_versions"]
-    assert len(versions) >= 2
+    of_files = [each for each in versions if each["of"] == "files"]
+    assert sorted(("extra" in each["columns"], each["affected_files"]) for each in of_files) == [(False, 1), (True, 1)]
+    assert "auto_merge" in {each["resolution_type"] for each in versions if each["of"] == "table"}
+    assert "of 1 file: " in player.run("state", "show", "events").out
     assert player.run("verify", "events").code == 0
 
 
