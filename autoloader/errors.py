@@ -6,7 +6,19 @@ Outcomes that are expected (a blocked change, a skipped file) are data in the pl
 
 from __future__ import annotations
 
-from typing import ClassVar
+import errno
+from typing import ClassVar, Final
+
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+def is_full_disk(error: BaseException | None) -> bool:
+    """Whether an error, or what it came from, is a disk, a quota or a file size that is used up."""
+    while error is not None:
+        if (isinstance(error, OSError) and error.errno in _FULL) or "No space left on device" in str(error):
+            return True
+        error = error.__cause__
+    return False
 
 
 class AutoloaderError(Exception):

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from autoloader.errors import AutoloaderError, LakeError
+from autoloader.errors import AutoloaderError, LakeError, is_full_disk
 
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
     from autoloader.spec import StorageSettings
 
 _AS_THEY_ARE: Final = (AutoloaderError, AssertionError, AttributeError, LookupError, NameError, TypeError)
-_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 LOCAL_IO: Final = "autoloader.lake.localio.LocalFileIO"
 
 
@@ -106,17 +104,17 @@ def explain(what: str, error: BaseException) -> LakeError:
     """The `LakeError` for somebody else's exception: what was found, and what helps."""
     text = reason(error)
     kind = type(error).__name__
-    fix = "check `catalog` in ingestions/autoloader.yml:\n  python plan_apply.py doctor"
+    fix = "check `catalog` in ingestions/autoloader.yml:\n  autoloader doctor"
     if (
         kind in ("UnauthorizedError", "ForbiddenError", "PermissionError")
         or "AccessDenied" in text
         or "ACCESS_DENIED" in text
     ):
         fix = "the credentials in use may not do this: allow it, or switch to credentials that may."
-    elif isinstance(error, OSError) and error.errno in _FULL:
+    elif is_full_disk(error):
         fix = "free some space, then run the same command again."
     elif kind in ("NoSuchTableError", "NoSuchIcebergTableError", "NoSuchNamespaceError"):
-        fix = "the table is not in the catalog any more; plan again:\n  python plan_apply.py plan"
+        fix = "the table is not in the catalog any more; plan again:\n  autoloader plan"
     elif kind in (
         "ConnectionError",
         "OperationalError",

@@ -64,7 +64,7 @@ def needed(catalog: Catalog, name: str) -> Table:
         raise LakeError(
             f"there is no table {name}",
             why="it is not in the catalog: it was dropped or renamed, or never made",
-            fix="plan again to see what that means:\n  python plan_apply.py plan",
+            fix="plan again to see what that means:\n  autoloader plan",
         )
     return table
 
@@ -107,7 +107,7 @@ def create(
         raise LakeError(
             f"the table {name} is there already",
             why="another run, or another tool, made it",
-            fix="plan again; a table made by another tool is taken over by:\n  python plan_apply.py state adopt NAME",
+            fix="plan again; a table made by another tool is taken over by:\n  autoloader state adopt NAME",
         ) from error
 
 
@@ -280,7 +280,7 @@ def swap(
             raise LakeError(
                 f"{name} has no branch {branch}",
                 why="nothing was built aside, or it was swapped in already",
-                fix="plan the refresh again:\n  python plan_apply.py plan",
+                fix="plan the refresh again:\n  autoloader plan",
             )
         current = table.current_snapshot()
         now = current.snapshot_id if current else None
@@ -326,7 +326,7 @@ def rollback(catalog: Catalog, name: str, snapshot_id: int, fencing_token: int |
         raise LakeError(
             f"{name} cannot go back to snapshot {snapshot_id}",
             why="it is not in the table's history: it has expired, or belongs to a state that was replaced",
-            fix="choose a later run:\n  python plan_apply.py runs",
+            fix="choose a later run:\n  autoloader runs",
         )
 
     def stage(transaction: Transaction, table: Table) -> None:

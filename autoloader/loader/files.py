@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from autoloader import sources
-from autoloader.errors import AutoloaderError, FileMovedError
+from autoloader.errors import AutoloaderError, FileMovedError, is_full_disk
 from autoloader.loader.job import LoadJob
 from autoloader.reader import Lineage, SourceFile
 
@@ -105,6 +105,8 @@ class Pins:
             )
         except Exception as error:  # one file's trouble, whatever it is
             stack.close()
+            if is_full_disk(error):  # which is nothing that the file can help
+                raise
             return unreadable(row, error)
         self._held[row["src_file_id"]] = stack
         lineage = Lineage(row["src_file_id"], row["file_path"], self._job.batch_id, self._job.ingested_at)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from autoloader.errors import LakeError
+from autoloader.errors import LakeError, is_full_disk
 from autoloader.loader.columns import field_ids, projection, quote, table_columns, text
 from autoloader.loader.job import WriteFormat
 from autoloader.loader.partitions import drop_numbers, number_partitions, partition_fields
@@ -159,7 +159,7 @@ class TableWriter:
             raise _unwritable(self._location, error) from error
         except duckdb.IOException as error:
             # the same statement reads the source file: its trouble is the file's, not the task's
-            if str(folder) in str(error) or "No space left" in str(error):
+            if str(folder) in str(error) or is_full_disk(error):
                 raise _unwritable(self._location, error) from error
             raise
         written = []

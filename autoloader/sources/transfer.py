@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from autoloader.errors import FileMovedError, SourceError
+from autoloader.errors import FileMovedError, SourceError, is_full_disk
 from autoloader.sources.address import Address
 from autoloader.sources.faults import error_code, source_error
 from autoloader.sources.stores import Storage, config_for, s3_client, store_for
@@ -70,6 +70,12 @@ def download(address: Address, pin: Pin | None, storage: Storage, target: Path) 
         except SourceError:
             raise
         except Exception as error:
+            if is_full_disk(error):
+                raise SourceError(
+                    f"{address.uri} could not be fetched: there is no room for it below {target.parent}.",
+                    why=str(error),
+                    fix="Free some space there, or set TMPDIR to a roomier folder, then run the same command again.",
+                ) from error
             problem = _meaning(address, error, storage)
             if isinstance(problem, FileMovedError):
                 raise problem from error

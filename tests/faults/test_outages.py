@@ -17,7 +17,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import psutil
 import pytest
@@ -29,7 +29,7 @@ from tests.faults.mortal import Death
 from tests.faults.processes import Ended, command
 from tests.faults.stage import Stage
 from tests.faults.stories import REFUSED, History
-from tests.playing import LocalStore, Player
+from tests.playing import LocalStore, Player, S3Store
 
 INCOMPLETE = 6
 CLAIMED, KEPT, COMMITTED = "files are claimed", "results are kept", "a batch is committed"
@@ -165,6 +165,25 @@ def test_data_files_that_may_not_grow_are_no_files_fault(planning_player: Player
     assert player.command("apply", "-y", "--engine", "sail").code == 0
     assert len(player.rows("shop.orders")) == 100_000
     player.no_changes()
+    assert player.run("verify", "orders").code == 0
+
+
+@pytest.mark.slow
+def test_an_object_that_finds_no_room_when_it_is_fetched_is_not_at_fault(
+    planning_player: Player, s3_client: Any, s3_bucket: str
+) -> None:
+    player, store = planning_player, S3Store(s3_client, s3_bucket)
+    store.put("large.csv", "n\n" + "1\n" * 400_000)
+    player.spec(
+        f"name: orders\nsource: {{path: '{store.root}'}}\ndestination: {{table: shop.orders}}\n"
+        "schema: {columns: [{name: n, type: long}]}\n"
+    )
+    limited = [sys.executable, "-c", LIMITED, "400000"]
+    said = player.command("apply", "-y", "--engine", "sail", through=limited)
+    is_said(Ended(said.code, said.out + said.err), 1, "large.csv", "File too large", "Free some space")
+    assert player.run("files", "orders", "--format", "json").json == {"files": []}
+    assert player.command("apply", "-y", "--engine", "sail").code == 0
+    assert len(player.rows("shop.orders")) == 400_000
     assert player.run("verify", "orders").code == 0
 
 
