@@ -14,8 +14,11 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from pyspark import SparkContext
+
 from autoloader.engine import Engine, start
 from autoloader.engine.java import find_java
+from autoloader.engine.starting import release_context
 from autoloader.spec import SparkSettings
 
 KINDS = ("local", "cluster", "connect", "sail")
@@ -85,10 +88,14 @@ class SharedSpark:
         return self._engine
 
     def stop(self) -> None:
-        """For tests that start their own: a process has one at a time."""
+        """For tests that start their own: a process has one at a time, whoever else still holds this one."""
         engine, self._engine = self._engine, None
-        if engine is not None:
-            engine.stop()
+        if engine is None:
+            return
+        context = SparkContext._active_spark_context
+        engine.stop()
+        if context is not None and SparkContext._active_spark_context is context:
+            release_context()
 
 
 def free_port() -> int:

@@ -12,7 +12,7 @@ from autoloader.apply.recording import row_of
 from autoloader.apply.recovery import free_dead_leases, recover, settle_rest
 from autoloader.apply.report import Counts, Events, Step, Stop
 from autoloader.apply.target import Budget
-from autoloader.apply.tools import Death, Progress, Silent, Tools
+from autoloader.apply.tools import Progress, Silent, Tools
 
 __all__ = [
     "INCOMPLETE",
@@ -20,7 +20,6 @@ __all__ = [
     "BatchSize",
     "Budget",
     "Counts",
-    "Death",
     "Done",
     "Events",
     "Progress",

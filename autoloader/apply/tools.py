@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -50,36 +48,6 @@ def _one_fits_all(profile: str) -> None:
     """Every lane gets the same engine."""
 
 
-@dataclass(slots=True)
-class Death:
-    """A test hook: the process kills itself with SIGKILL when it has passed a step for the nth time.
-
-    The fault harness sets `AUTOLOADER_DIE_AT` to `committed:2`; nobody else does. The steps, in the order of a
-    batch's life: `claimed`, `loaded` (data files are written, the ledger does not know), `written`, `committed`,
-    `recorded`; `swapped` (a rebuilt table is served, the ledger does not know); `revoked` (recovery has asked the
-    table what became of a dead batch).
-    """
-
-    step: str
-    times: int = 1
-
-    @classmethod
-    def of(cls, text: str | None) -> Death | None:
-        """From the variable's text; None where it is not set."""
-        if not text:
-            return None
-        step, _, times = text.partition(":")
-        return cls(step, int(times or 1))
-
-    def passed(self, step: str) -> None:
-        """Die here, if it is time."""
-        if step != self.step:
-            return
-        self.times -= 1
-        if self.times == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-
 @dataclass(frozen=True, slots=True)
 class Tools:
     """One apply's surroundings.
@@ -96,7 +64,6 @@ class Tools:
         progress: Where people see how far it is.
         stop: Asked to stop at the next safe point?
         batch_size: Bounds of one batch.
-        death: Where the fault harness wants it dead; None = nowhere.
         lease_s: How long a lease lasts without a heartbeat.
     """
 
@@ -111,10 +78,12 @@ class Tools:
     progress: Progress = field(default_factory=Silent)
     stop: Stop = field(default_factory=Stop)
     batch_size: BatchSize = field(default_factory=BatchSize)
-    death: Death | None = None
     lease_s: float = LEASE_S
 
     def at(self, step: str) -> None:
-        """A step of a batch's life is done; see `Death`."""
-        if self.death is not None:
-            self.death.passed(step)
+        """A step of a batch's life is done; nothing happens here but what a test puts in its place.
+
+        In order: `claimed`, `loaded` (data files are written, the ledger does not know), `written`, `committed`,
+        `recorded`; `swapped` (a rebuilt table is served, the ledger does not know); `revoked` (recovery has asked
+        the table what became of a dead batch).
+        """

@@ -253,6 +253,8 @@ class _ContextLease:
             context.addPyFile(str(package_zip(Path(folder.name))))
 
     def give_back(self) -> None:
+        from pyspark import SparkContext
+
         from autoloader.engine.starting import release_context
 
         with self._lock:
@@ -264,7 +266,8 @@ class _ContextLease:
                 return
             del self._users[key]
             if jvm := self._jvms.pop(key, None):
-                release_context()
+                if id(SparkContext._active_spark_context) == key:
+                    release_context()
                 jvm.stop()
                 if folder := self._folders.pop(key, None):
                     folder.cleanup()

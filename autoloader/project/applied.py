@@ -14,7 +14,6 @@ from autoloader.apply import (
     BatchSize,
     Budget,
     Counts,
-    Death,
     Done,
     Events,
     Progress,
@@ -437,7 +436,6 @@ def _tools(project: Project, engines: Engines, wanted: Wanted, events: Events) -
         progress=wanted.progress or Silent(),
         stop=wanted.stop or Stop(),
         batch_size=_batch_size(os.environ),
-        death=Death.of(os.environ.get("AUTOLOADER_DIE_AT")),
         lease_s=_number(os.environ, "AUTOLOADER_LEASE_S", int(LEASE_S)),
     )
 

@@ -186,7 +186,7 @@ def test_a_file_that_is_set_aside_and_the_run_lead_to_the_rows_that_were_refused
         shown = player.run(*words, "--format", "json").json
         assert shown["quarantine_table"] == "shop.orders__quarantine"
         assert [each["raw"] for each in shown["rejected"]] == ["x", "y"]
-        said = player.run(*words).out
+        said = " ".join(player.run(*words).out.split())  # where it is broken depends on the folder's length
         assert "shop.orders__quarantine" in said
         assert "bad.csv: Row 2, column price: 'y' is not" in said
     assert "shop.orders__quarantine" in player.run("files", "orders").out
