@@ -138,12 +138,14 @@ class ClassicEngine(Engine):
 
     def stop(self) -> None:
         """Ends our JVM once nobody in this process uses it; leaves a context that was here before."""
-        with self._changed:
-            self._stopped = True
-            for group in self._running:
-                self.context.cancelJobGroup(group)
-            self._changed.wait_for(lambda: not self._running, timeout=5)
-        self._lease.give_back()
+        try:
+            with self._changed:
+                self._stopped = True
+                for group in self._running:
+                    self.context.cancelJobGroup(group)
+                self._changed.wait_for(lambda: not self._running, timeout=5)
+        finally:
+            self._lease.give_back()
 
     def _run(self, task: PackedTask, packed: tuple[tuple[int, bytes], ...], tell: OnProgress) -> list[bytes]:
         from autoloader.engine import classic
