@@ -74,6 +74,14 @@ def _own_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
 
 
+@pytest.fixture(autouse=True)
+def _no_engine_left_behind(shared_spark: SharedSpark) -> Iterator[None]:
+    """A test that does not end its engine gives it to whoever comes next in this process, unasked."""
+    before = shared_spark.others()
+    yield
+    assert shared_spark.others() <= before, "a test has left an engine behind"
+
+
 @pytest.fixture(scope="session")
 def moto_server() -> Iterator[str]:
     """The endpoint URL of an S3 server in this process, with the AWS variables set to reach it."""

@@ -14,11 +14,9 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from pyspark import SparkContext
-
 from autoloader.engine import Engine, start
+from autoloader.engine.engines import _ContextLease
 from autoloader.engine.java import find_java
-from autoloader.engine.starting import release_context
 from autoloader.spec import SparkSettings
 
 KINDS = ("local", "cluster", "connect", "sail")
@@ -87,15 +85,15 @@ class SharedSpark:
             self._engine = start("local", SparkSettings(), cores=2)
         return self._engine
 
+    def others(self) -> int:
+        """How many other engines of this process hold a SparkContext."""
+        return sum(_ContextLease._users.values()) - (self._engine is not None)
+
     def stop(self) -> None:
-        """For tests that start their own: a process has one at a time, whoever else still holds this one."""
+        """For tests that start their own: a process has one at a time."""
         engine, self._engine = self._engine, None
-        if engine is None:
-            return
-        context = SparkContext._active_spark_context
-        engine.stop()
-        if context is not None and SparkContext._active_spark_context is context:
-            release_context()
+        if engine is not None:
+            engine.stop()
 
 
 def free_port() -> int:

@@ -83,8 +83,13 @@ def apply(  # one parameter per option of the contract
             planned, engines = project.plan_for_apply(wishes, talk=talk, engine=engine)
         say(planned.text(length="default", color=wants_color(sys.stderr), width=width()))
         asks = not approved and resume is None and bool(planned.plan.changes)
-        if planned.plan.errored or (asks and not _agrees(planned)):
-            engines.stop()
+        agreed = False
+        try:
+            agreed = not planned.plan.errored and (not asks or _agrees(planned))
+        finally:
+            if not agreed:
+                engines.stop()
+        if not agreed:
             say("Nothing was changed.")
             return 1 if planned.plan.errored else 0
     with _stopping() as stop, talking() as talk, TerminalProgress(talk) as progress:

@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from autoloader.engine import starting
-from autoloader.engine.engines import ClassicEngine, ConnectEngine, Engine, Kind, merged_conf
+from autoloader.engine.engines import CONTEXT, ClassicEngine, ConnectEngine, Engine, Kind, merged_conf
 from autoloader.engine.java import JavaInfo, all_java, find_java
 from autoloader.engine.jobs import Job
 from autoloader.engine.packing import TaskFunction
 from autoloader.errors import EngineError, SettingsError
 
 if TYPE_CHECKING:
+    from pyspark import SparkContext
+
     from autoloader.spec import SparkSettings
 
 __all__ = [
@@ -143,8 +145,8 @@ def _active() -> Engine | None:
     """The session that this process already has (a notebook's, a platform's), without importing pyspark."""
     if "pyspark" not in sys.modules:
         return None
-    if context := _active_context():
-        return _classic_of(context)
+    if engine := _of_this_process():
+        return engine
     if "pyspark.sql.connect.session" in sys.modules:
         from pyspark.sql.connect.session import SparkSession
 
@@ -156,15 +158,18 @@ def _active() -> Engine | None:
     return None
 
 
-def _active_context() -> Any:
+def _of_this_process() -> Engine | None:
+    """An engine on the SparkContext that is here, if any: a process has one at a time."""
     if "pyspark" not in sys.modules:
         return None
     from pyspark import SparkContext
 
-    return SparkContext._active_spark_context
+    with CONTEXT:
+        context = SparkContext._active_spark_context
+        return None if context is None else _classic_of(context)
 
 
-def _classic_of(context: Any) -> Engine:
+def _classic_of(context: SparkContext) -> Engine:
     is_local = str(context.master).startswith("local")
     note = f"Uses the Spark session that was already active ({context.master})."
     engine = ClassicEngine("local" if is_local else "cluster", context, None, (note,))
@@ -173,27 +178,29 @@ def _classic_of(context: Any) -> Engine:
 
 
 def _local(cores: int | None, conf: Mapping[str, str], said: str | None) -> Engine:
-    if context := _active_context():  # one process, one SparkContext
-        return _classic_of(context)
     master = f"local[{cores or starting.cores_here()}]"
     if said and said.startswith("local") and not cores:
         master = said
-    context, jvm = starting.spark_context(master, conf, environment=starting.local_python_path())
-    return ClassicEngine("local", context, jvm)
+    with CONTEXT:
+        if engine := _of_this_process():
+            return engine
+        context, jvm = starting.spark_context(master, conf, environment=starting.local_python_path())
+        return ClassicEngine("local", context, jvm)
 
 
 def _cluster(settings: SparkSettings, conf: Mapping[str, str]) -> Engine:
-    if context := _active_context():
-        return _classic_of(context)
-    if not settings.master:
-        raise SettingsError(
-            "The engine 'cluster' needs the address of a master.",
-            fix="Add it to the settings:\n    spark: {engine: cluster, master: 'spark://host:7077'}",
-        )
-    context, jvm = starting.spark_context(settings.master, conf)
-    engine = ClassicEngine("cluster", context, jvm)
-    engine.ship()
-    return engine
+    with CONTEXT:
+        if engine := _of_this_process():
+            return engine
+        if not settings.master:
+            raise SettingsError(
+                "The engine 'cluster' needs the address of a master.",
+                fix="Add it to the settings:\n    spark: {engine: cluster, master: 'spark://host:7077'}",
+            )
+        context, jvm = starting.spark_context(settings.master, conf)
+        own = ClassicEngine("cluster", context, jvm)
+    own.ship()
+    return own
 
 
 def _connect(settings: SparkSettings, conf: Mapping[str, str]) -> Engine:

@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 import pyarrow as pa
 
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from pyspark.sql.connect.session import SparkSession
 
     from autoloader.engine.jvm import Jvm
+
+CONTEXT: Final = threading.RLock()
+"""Held while this process's one SparkContext is looked for, made, shared or ended."""
 
 Kind = Literal["local", "cluster", "connect", "sail"]
 OnProgress = Callable[[int, int], None]
@@ -229,7 +232,6 @@ class ConnectEngine(Engine):
 class _ContextLease:
     """One SparkContext may be used by several engines of this process; the last one ends it."""
 
-    _lock = threading.RLock()
     _users: ClassVar[dict[int, int]] = {}
     _jvms: ClassVar[dict[int, Jvm]] = {}
     _folders: ClassVar[dict[int, tempfile.TemporaryDirectory[str]]] = {}
@@ -239,7 +241,7 @@ class _ContextLease:
 
     @classmethod
     def take(cls, context: SparkContext, jvm: Jvm | None) -> _ContextLease:
-        with cls._lock:
+        with CONTEXT:
             key = id(context)
             cls._users[key] = cls._users.get(key, 0) + 1
             if jvm is not None:
@@ -247,7 +249,7 @@ class _ContextLease:
             return cls(key)
 
     def ship(self, context: SparkContext) -> None:
-        with self._lock:
+        with CONTEXT:
             if self._key is None or self._key in self._folders:
                 return
             folder = tempfile.TemporaryDirectory(prefix="autoloader-")
@@ -259,7 +261,7 @@ class _ContextLease:
 
         from autoloader.engine.starting import release_context
 
-        with self._lock:
+        with CONTEXT:
             key, self._key = self._key, None
             if key is None:
                 return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -305,12 +306,11 @@ def carry_out(project: Project, planned: Planned, wanted: Wanted) -> Report:
     """Apply a plan; see `Project.apply`."""
     started_at = time.monotonic()
     engines = wanted.started or Engines(project.specs().settings, wanted.engine, wanted.talk)
-    events = Events(wanted.events, project.clock)
-    try:
+    with ExitStack() as ends:
+        ends.callback(engines.stop)
+        events = Events(wanted.events, project.clock)
+        ends.callback(events.close)
         done, planned = _carry_out(project, planned, wanted, engines, events)
-    finally:
-        engines.stop()
-        events.close()
     if not planned.plan.changes:
         return Report(done, time.monotonic() - started_at)
     newer = _newer_files(project, planned) if planned.saved else None

@@ -56,6 +56,7 @@ def echo(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     yield from batches
 
 
+@pytest.mark.slow
 def test_all_rows_of_one_task_go_to_one_call_in_their_order(engine: Engine) -> None:
     numbers = [7, 0, 7, 3, 7, 0]
     got = engine.map(pa.table({"task": numbers, "x": range(6)}), see, SEEN)
@@ -66,6 +67,7 @@ def test_all_rows_of_one_task_go_to_one_call_in_their_order(engine: Engine) -> N
     ]
 
 
+@pytest.mark.slow
 def test_forty_tasks_are_forty_calls_however_few_cores_there_are(engine: Engine) -> None:
     got = engine.map(pa.table({"task": [*range(40)] * 3, "x": range(120)}), see, SEEN)
     assert got["task"].to_pylist() == list(range(40))
@@ -132,6 +134,7 @@ def test_an_input_of_several_megabytes_arrives_whole(engine: Engine) -> None:
     assert sorted(got["noise"].to_pylist()) == sorted(noise)
 
 
+@pytest.mark.slow
 def test_progress_comes_at_least_every_two_seconds_and_ends_complete(engine: Engine) -> None:
     def slow(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
@@ -155,6 +158,7 @@ def test_progress_comes_at_least_every_two_seconds_and_ends_complete(engine: Eng
     assert max(later[0] - earlier[0] for earlier, later in itertools.pairwise(calls)) < 2
 
 
+@pytest.mark.slow
 def test_an_error_in_a_task_is_told_in_its_own_words(engine: Engine) -> None:
     def fail(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
@@ -182,6 +186,7 @@ def test_a_missing_module_on_the_executors_names_the_module_and_the_way_out(engi
     assert "executor" in caught.value.fix
 
 
+@pytest.mark.slow
 def test_rows_of_another_schema_are_refused(engine: Engine) -> None:
     with pytest.raises(EngineError, match="schema"):
         engine.map(pa.table({"task": [1]}), echo, SEEN)
@@ -198,6 +203,7 @@ def test_tasks_can_import_the_package_where_they_run(engine: Engine) -> None:
     assert (".zip" in file) == (engine.kind in ("cluster", "connect")), "shipped where disks may differ"
 
 
+@pytest.mark.slow
 def test_ctrl_c_while_tasks_run_cancels_them(engine: Engine, tmp_path: Path) -> None:
     def slow(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:

@@ -134,6 +134,7 @@ def test_a_busy_state_file_is_exit_5_and_nothing_is_changed(things: Player) -> N
     assert not list(things.folder.rglob("*.parquet"))
 
 
+@pytest.mark.slow
 def test_a_lease_that_somebody_holds_is_exit_5_until_it_is_broken(player: Player) -> None:
     from autoloader.ledger import open_ledger
 
@@ -177,7 +178,8 @@ def test_08_an_unreadable_file_is_reported_and_others_load(planning_player: Play
     is_one_message(said, code=0, names=first)
     assert sorted(row["n"] for row in player.rows("raw.things")) == [1, 2]
     (store.folder / first).chmod(0o644)
-    assert player.plan()["totals"]["files_by_disposition"]["deferred"] == 1, "its next attempt is not due"
+    by_disposition = player.plan()["totals"]["files_by_disposition"]
+    assert by_disposition.get("deferred", 0) + by_disposition.get("retry", 0) == 1, "a second later it is due again"
     assert player.command("apply", "-y", "--engine", "sail", "--reingest", f"things={first}").code == 0
     assert sorted(row["n"] for row in player.rows("raw.things")) == [1, 2, 666]
 

@@ -84,6 +84,7 @@ def between(step: str, does: Callable[[], Any]) -> Iterator[Between]:
 # ------------------------------------------------------------------ times say nothing
 
 
+@pytest.mark.slow
 def test_case_22_an_upload_that_began_before_the_last_listing_and_ended_after_it_is_found(
     player: Player, bucket: S3Store, s3_client: Any, s3_bucket: str
 ) -> None:
@@ -102,6 +103,7 @@ def test_case_22_an_upload_that_began_before_the_last_listing_and_ended_after_it
     settled(player)
 
 
+@pytest.mark.slow
 def test_case_22_a_file_that_comes_with_a_time_before_everything_that_is_loaded_is_found(
     player: Player, local_store: LocalStore
 ) -> None:
@@ -116,6 +118,7 @@ def test_case_22_a_file_that_comes_with_a_time_before_everything_that_is_loaded_
     settled(player)
 
 
+@pytest.mark.slow
 def test_case_23_a_file_from_the_future_is_loaded_once_and_replaced_by_one_from_the_past(
     player: Player, local_store: LocalStore
 ) -> None:
@@ -135,6 +138,7 @@ def test_case_23_a_file_from_the_future_is_loaded_once_and_replaced_by_one_from_
     settled(player)
 
 
+@pytest.mark.slow
 def test_case_56_another_spelling_of_the_same_source_loads_nothing_again(player: Player, bucket: S3Store) -> None:
     put(bucket, "a.csv", 1)
     declare(player, bucket.root)
@@ -154,6 +158,7 @@ def test_case_56_another_spelling_of_the_same_source_loads_nothing_again(player:
 # ------------------------------------------------------------------ files that fail
 
 
+@pytest.mark.slow
 def test_case_28_of_a_truncated_gzip_no_row_is_loaded_until_it_comes_whole(
     player: Player, local_store: LocalStore, at: Clock
 ) -> None:
@@ -210,6 +215,7 @@ def test_case_50_a_commit_whose_answer_is_lost_is_found_and_not_made_again(
     settled(player)
 
 
+@pytest.mark.slow
 def test_case_50_a_commit_whose_outcome_cannot_be_learned_is_recorded_by_the_next_apply(
     player: Player, local_store: LocalStore
 ) -> None:
@@ -233,6 +239,7 @@ def test_case_50_a_commit_whose_outcome_cannot_be_learned_is_recorded_by_the_nex
 # ------------------------------------------------------------------ others at the same table
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", ["claimed", "loaded", "written", "committed"])
 def test_case_52_who_sleeps_ten_minutes_at_a_step_finds_its_files_loaded_by_another_and_adds_nothing(
     player: Player, local_store: LocalStore, at: Clock, step: str
@@ -283,6 +290,7 @@ def overtaken(patch: pytest.MonkeyPatch, does: Callable[[], None], *, times: int
     return done
 
 
+@pytest.mark.slow
 def test_case_53_a_replacement_that_a_compaction_overtakes_is_made_anew_and_loses_nothing(
     player: Player, local_store: LocalStore
 ) -> None:
@@ -299,6 +307,7 @@ def test_case_53_a_replacement_that_a_compaction_overtakes_is_made_anew_and_lose
     settled(player)
 
 
+@pytest.mark.slow
 def test_case_53_what_others_delete_and_append_during_a_replacement_stays_deleted_and_appended(
     player: Player, local_store: LocalStore
 ) -> None:
@@ -321,6 +330,7 @@ def test_case_53_what_others_delete_and_append_during_a_replacement_stays_delete
     assert pairs(player) == [(3, 1), (4, 1), (77, 0)]
 
 
+@pytest.mark.slow
 def test_case_53_a_table_that_others_rewrite_all_the_time_is_left_as_it_is_until_they_rest(
     player: Player, local_store: LocalStore
 ) -> None:
@@ -340,6 +350,7 @@ def test_case_53_a_table_that_others_rewrite_all_the_time_is_left_as_it_is_until
     settled(player)
 
 
+@pytest.mark.slow
 def test_a_worker_whose_lock_is_broken_adds_nothing_and_the_next_apply_loads_its_files(
     player: Player, local_store: LocalStore
 ) -> None:
@@ -404,6 +415,7 @@ def test_a_batch_that_nobody_recorded_is_found_though_its_snapshot_has_expired(
 # ------------------------------------------------------------------ interrupted
 
 
+@pytest.mark.slow
 def test_case_59_ctrl_c_in_a_backfill_ends_after_the_batch_in_hand_and_resume_does_the_rest_once(
     player: Player, local_store: LocalStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:

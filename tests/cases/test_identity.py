@@ -34,6 +34,7 @@ def folder(player: Player) -> LocalStore:
     return LocalStore(player.folder / "in")
 
 
+@pytest.mark.slow
 def test_14_the_same_etag_with_a_newer_time_is_touched_and_no_work(player: Player, bucket: S3Store) -> None:
     bucket.put("a.csv", "n\n1\n")
     declare(player, bucket)
@@ -46,6 +47,7 @@ def test_14_the_same_etag_with_a_newer_time_is_touched_and_no_work(player: Playe
     assert numbers(player) == [1]
 
 
+@pytest.mark.slow
 def test_15_a_multipart_etag_is_an_identity_and_the_same_bytes_in_one_piece_replace_it(
     player: Player, bucket: S3Store, s3_client: Any, s3_bucket: str
 ) -> None:
@@ -98,6 +100,7 @@ def test_17_of_a_file_replaced_twice_between_runs_only_the_last_counts(player: P
     assert player.run("verify", "things").code == 0
 
 
+@pytest.mark.slow
 def test_18_a_file_replaced_by_one_with_more_columns_brings_them_and_takes_its_old_rows(
     player: Player, store: Store
 ) -> None:
@@ -114,6 +117,7 @@ def test_18_a_file_replaced_by_one_with_more_columns_brings_them_and_takes_its_o
     assert numbers(player) == [2, 100]
 
 
+@pytest.mark.slow
 def test_19_a_file_that_was_deleted_and_made_again_the_same_doubles_nothing(player: Player, store: Store) -> None:
     store.put("a.csv", "n\n1\n")
     store.put("b.csv", "n\n2\n")

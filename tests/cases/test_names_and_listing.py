@@ -45,6 +45,7 @@ def parquet(rows: list[dict[str, Any]]) -> bytes:
     return sink.getvalue()
 
 
+@pytest.mark.slow
 def test_01_and_02_empty_files_are_settled_with_no_rows_and_leave_the_schema_alone(
     player: Player, store: Store
 ) -> None:
@@ -132,6 +133,7 @@ def loadable(store: Store) -> list[str]:
     return [key for key in HOSTILE if "\n" not in key] if isinstance(store, S3Store) else HOSTILE
 
 
+@pytest.mark.slow
 def test_06_and_07_every_hostile_name_is_loaded_once_and_shown_escaped(player: Player, store: Store) -> None:
     keys = loadable(store)
     for number, key in enumerate(keys):
@@ -291,6 +293,7 @@ def refusing(request: pytest.FixtureRequest) -> Iterator[str]:
     thread.join()
 
 
+@pytest.mark.slow
 def test_12_a_storage_that_refuses_is_an_error_and_never_all_deleted(
     player: Player, s3_client: Any, s3_bucket: str, refusing: str
 ) -> None:

@@ -65,6 +65,7 @@ def steady(plan: dict[str, Any]) -> str:
     return json.dumps({key: value for key, value in plan.items() if key not in VOLATILE})
 
 
+@pytest.mark.slow
 def test_62_a_plan_made_twice_is_the_same_but_for_its_id_and_times(player: Player, store: Store) -> None:
     for number in range(20):
         store.put(f"{number % 3}/{number}.csv", f"n\n{number}\n")
@@ -107,6 +108,7 @@ def leaks(player: Player, said: list[Said]) -> list[str]:
     return found
 
 
+@pytest.mark.slow
 def test_63_credentials_are_never_in_plans_state_events_output_or_tables(
     player: Player, s3_client: Any, s3_bucket: str, secret_state: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -255,6 +257,7 @@ HOSTILE = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_64_hostile_names_are_inert_in_every_output(planning_player: Player) -> None:
     player = planning_player
     store = LocalStore(player.folder / "in")

@@ -54,6 +54,7 @@ def clean(player: Player) -> None:
 # ------------------------------------------------------------------ between plan and apply
 
 
+@pytest.mark.slow
 def test_case_20_a_file_deleted_between_plan_and_apply_is_left_out_and_the_others_load(
     player: Player, store: Store
 ) -> None:
@@ -70,6 +71,7 @@ def test_case_20_a_file_deleted_between_plan_and_apply_is_left_out_and_the_other
     player.no_changes()
 
 
+@pytest.mark.slow
 def test_case_21_a_file_replaced_between_plan_and_apply_never_loads_under_its_old_identity(
     player: Player, store: Store
 ) -> None:
@@ -88,6 +90,7 @@ def test_case_21_a_file_replaced_between_plan_and_apply_never_loads_under_its_ol
     clean(player)
 
 
+@pytest.mark.slow
 def test_a_loaded_file_replaced_again_between_plan_and_apply_keeps_its_rows_until_the_next_apply(
     player: Player, store: Store
 ) -> None:
@@ -126,6 +129,7 @@ def test_a_run_whose_process_died_before_its_first_batch_is_closed_with_its_bran
 # ------------------------------------------------------------------ windows and dates
 
 
+@pytest.mark.slow
 def test_case_26_a_path_without_a_real_date_is_reported_and_loaded(player: Player, local_store: LocalStore) -> None:
     put(local_store, "year=2024/month=01/a.csv", 1)
     put(local_store, "year=2024/month=13/b.csv", 2)
@@ -141,6 +145,7 @@ def test_case_26_a_path_without_a_real_date_is_reported_and_loaded(player: Playe
     assert ids(player) == [1, 2, 3]
 
 
+@pytest.mark.slow
 def test_case_24_files_on_the_edges_of_slices_are_each_loaded_once(player: Player, local_store: LocalStore) -> None:
     days = ["2019-12-31", "2020-01-01", "2020-02-29", "2020-12-31", "2021-01-01", "2021-12-31", "2022-01-01"]
     for number, day in enumerate(days):
@@ -155,6 +160,7 @@ def test_case_24_files_on_the_edges_of_slices_are_each_loaded_once(player: Playe
     clean(player)
 
 
+@pytest.mark.slow
 def test_case_27_a_late_file_reopens_its_slice_and_is_loaded(player: Player, local_store: LocalStore) -> None:
     put(local_store, "2020-05-01.csv", 1)
     put(local_store, "2021-05-01.csv", 2)
@@ -177,6 +183,7 @@ def test_case_27_a_late_file_reopens_its_slice_and_is_loaded(player: Player, loc
 # ------------------------------------------------------------------ limits and lanes
 
 
+@pytest.mark.slow
 def test_case_47_a_file_larger_than_the_limit_of_bytes_still_progresses(
     player: Player, local_store: LocalStore
 ) -> None:
@@ -190,6 +197,7 @@ def test_case_47_a_file_larger_than_the_limit_of_bytes_still_progresses(
     player.no_changes()
 
 
+@pytest.mark.slow
 def test_case_48_neither_live_files_nor_the_backfill_starve(player: Player, local_store: LocalStore) -> None:
     """Each run two more live files come than the run may load; both lanes go on all the same."""
     for number in range(6):
@@ -318,6 +326,7 @@ def test_case_51_a_plan_is_stale_once_its_spec_its_table_or_its_record_moved(
 # ------------------------------------------------------------------ the source's definition changes
 
 
+@pytest.mark.slow
 def test_case_57_renamed_narrowed_widened_and_removed_nothing_is_loaded_twice_or_lost(
     player: Player, local_store: LocalStore
 ) -> None:
@@ -358,6 +367,7 @@ def test_case_57_renamed_narrowed_widened_and_removed_nothing_is_loaded_twice_or
 # ------------------------------------------------------------------ behind our back
 
 
+@pytest.mark.slow
 def test_case_55_a_dropped_table_is_named_and_loaded_again_by_a_refresh(
     player: Player, local_store: LocalStore
 ) -> None:
@@ -395,6 +405,7 @@ def test_case_55_a_table_rolled_back_by_others_is_drift_and_says_which_files(
     assert player.run("verify", "orders").code == 1
 
 
+@pytest.mark.slow
 def test_case_53_rows_that_others_append_and_delete_stay_as_they_left_them(
     player: Player, local_store: LocalStore
 ) -> None:
@@ -464,6 +475,7 @@ def test_case_60_without_the_state_a_loaded_table_is_never_loaded_again(
 POISON = b"\x1f\x8b\x08\x00 no gzip at all"
 
 
+@pytest.mark.slow
 def test_case_61_a_poison_file_lets_the_others_pass_and_a_mended_one_clears_it(
     player: Player, store: Store, at: Clock
 ) -> None:
@@ -481,6 +493,7 @@ def test_case_61_a_poison_file_lets_the_others_pass_and_a_mended_one_clears_it(
     clean(player)
 
 
+@pytest.mark.slow
 def test_a_failing_file_is_tried_three_times_with_growing_waits_and_then_set_aside(
     player: Player, local_store: LocalStore, at: Clock
 ) -> None:
@@ -521,6 +534,7 @@ def test_a_failing_file_is_tried_three_times_with_growing_waits_and_then_set_asi
     clean(player)
 
 
+@pytest.mark.slow
 def test_three_applies_in_a_row_are_three_attempts_of_a_failing_file(player: Player, local_store: LocalStore) -> None:
     """Nobody has to look at a clock: an apply waits out a back-off that ends in a moment."""
     put(local_store, "good.csv", 1)
@@ -554,6 +568,7 @@ def test_on_change_append_keeps_old_rows_and_adds_the_new_ones(player: Player, s
 STRICT = "    schema: {{missing_columns: {missing}, columns: [{{name: id, type: long}}, {{name: n, type: long}}]}}"
 
 
+@pytest.mark.slow
 def test_on_change_append_keeps_old_rows_when_the_changed_file_failed_first(
     player: Player, local_store: LocalStore, at: Clock
 ) -> None:
@@ -588,6 +603,7 @@ def test_on_change_ignore_leaves_what_was_loaded(player: Player, store: Store) -
     clean(player)
 
 
+@pytest.mark.slow
 def test_on_change_fail_stops_until_it_is_decided(player: Player, store: Store) -> None:
     put(store, "a.csv", 1)
     declare(player, store, ", on_change: fail")
@@ -605,6 +621,7 @@ def test_on_change_fail_stops_until_it_is_decided(player: Player, store: Store) 
     clean(player)
 
 
+@pytest.mark.slow
 def test_on_delete_fail_stops_until_it_is_decided(player: Player, store: Store) -> None:
     for number in range(5):
         put(store, f"{number}.csv", number)
@@ -622,6 +639,7 @@ def test_on_delete_fail_stops_until_it_is_decided(player: Player, store: Store) 
     player.no_changes()
 
 
+@pytest.mark.slow
 def test_on_delete_delete_rows_takes_the_rows_and_a_file_that_returns_loads_again(player: Player, store: Store) -> None:
     for number in range(5):
         put(store, f"{number}.csv", number)
@@ -641,6 +659,7 @@ def test_on_delete_delete_rows_takes_the_rows_and_a_file_that_returns_loads_agai
     clean(player)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("left", [0, 2])
 def test_a_source_that_is_suddenly_empty_or_has_lost_more_than_half_waits_for_a_confirmation(
     player: Player, store: Store, left: int

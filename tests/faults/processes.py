@@ -124,6 +124,7 @@ def _run(
     os.dup2(place, 1)
     os.dup2(place, 2)
     faulthandler.register(signal.SIGUSR1)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # as in a terminal, even where nobody hears it here
     code = 70
     try:
         if death is not None:

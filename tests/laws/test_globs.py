@@ -9,6 +9,7 @@ import string
 from datetime import UTC, datetime, timedelta
 
 import duckdb
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -98,6 +99,7 @@ def brute(pattern: str, key: str) -> bool:
             return key[:1] == c and brute(pattern[1:], key[1:])
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(PATTERNS, KEYS)
 def test_the_regular_expression_matches_what_brute_force_matches(pattern: str, key: str) -> None:
@@ -144,6 +146,7 @@ def keys_of(template: str) -> st.SearchStrategy[str]:
     )
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(
     st.sampled_from(TEMPLATES).flatmap(lambda t: st.tuples(st.just(t), st.lists(keys_of(t), min_size=1, max_size=20)))

@@ -7,6 +7,7 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -68,6 +69,7 @@ def specs(draw: st.DrawFn) -> Any:
 few = settings(max_examples=25, deadline=None)
 
 
+@pytest.mark.slow
 @few
 @given(listed(), memories(), specs(), st.sampled_from([None, "full", "new-only", "clear-history"]))
 def test_every_file_has_exactly_one_disposition_with_a_reason(files: Any, memory: Any, spec: Any, mode: Any) -> None:
@@ -86,6 +88,7 @@ def test_every_file_has_exactly_one_disposition_with_a_reason(files: Any, memory
     assert not any(r["disposition"] in WORK for r in found.to_pylist() if r["file_path"] in claimed)
 
 
+@pytest.mark.slow
 @few
 @given(listed(), memories(), specs(), st.randoms(use_true_random=False))
 def test_the_order_of_listing_and_ledger_does_not_matter(files: Any, memory: Any, spec: Any, random: Any) -> None:
@@ -97,6 +100,7 @@ def test_the_order_of_listing_and_ledger_does_not_matter(files: Any, memory: Any
     assert judge(files, memory, spec).equals(table)
 
 
+@pytest.mark.slow
 @few
 @given(listed(), memories(), specs())
 def test_a_plan_comes_back_from_its_json_the_same(files: Any, memory: Any, spec: Any) -> None:
@@ -104,6 +108,7 @@ def test_a_plan_comes_back_from_its_json_the_same(files: Any, memory: Any, spec:
     assert from_json(json.loads(json.dumps(to_json(plan)))) == plan
 
 
+@pytest.mark.slow
 @few
 @given(listed(), memories(), specs())
 def test_figures_of_the_changes_sum_to_the_totals(files: Any, memory: Any, spec: Any) -> None:
@@ -138,6 +143,7 @@ def after_apply(files: list[dict[str, Any]], memory: list[dict[str, Any]], spec:
     return list(kept.values())
 
 
+@pytest.mark.slow
 @few
 @given(listed(), memories(), specs())
 def test_applied_again_and_again_nothing_is_left_to_load(files: Any, memory: Any, spec: Any) -> None:

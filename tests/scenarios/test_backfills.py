@@ -50,6 +50,7 @@ def months(player: Player) -> list[str]:
     return sorted(str(row["month"]) for row in player.rows("lake.events"))
 
 
+@pytest.mark.slow
 def test_scenario_7_years_are_loaded_slice_by_slice_one_a_week_and_then_incrementally(
     player: Player, store: Store, at: Clock
 ) -> None:
@@ -75,6 +76,7 @@ def test_scenario_7_years_are_loaded_slice_by_slice_one_a_week_and_then_incremen
     assert not any("2014" in month for month in months(player))
 
 
+@pytest.mark.slow
 def test_scenario_7_a_late_file_reopens_its_slice_only(player: Player, store: Store, at: Clock) -> None:
     put_months(store, "2015-01", "2016-02")
     declare(player, store, "    backfill: {from: 2015-01-01, until: 2017-01-01, step: 1 year}")
@@ -88,6 +90,7 @@ def test_scenario_7_a_late_file_reopens_its_slice_only(player: Player, store: St
     assert months(player) == ["2015-01", "2015-07", "2016-02"]
 
 
+@pytest.mark.slow
 def test_scenario_9_limits_bound_a_run_and_the_rest_waits(player: Player, store: Store) -> None:
     put_months(store, *(f"2020-{month:02d}" for month in range(1, 8)))
     declare(player, store, "    limits: {max_files: 3}")

@@ -41,6 +41,7 @@ def rescue_notes(player: Player, store: LocalStore) -> None:
     player.apply()
 
 
+@pytest.mark.slow
 def test_a_declared_column_is_filled_from_rescued_values_in_one_snapshot(
     player: Player, local_store: LocalStore
 ) -> None:
@@ -88,6 +89,7 @@ def test_a_wider_type_takes_the_values_that_were_too_large_for_the_old_one(
     player.no_changes()
 
 
+@pytest.mark.slow
 def test_nothing_is_filled_where_nobody_wants_it_until_it_is_asked_for(player: Player, local_store: LocalStore) -> None:
     rescue_notes(player, local_store)
     declare(player, local_store, "{name: note, type: string}")
@@ -100,6 +102,7 @@ def test_nothing_is_filled_where_nobody_wants_it_until_it_is_asked_for(player: P
     player.no_changes()
 
 
+@pytest.mark.slow
 def test_an_apply_that_is_cut_off_is_taken_up_by_the_next_one(
     player: Player, local_store: LocalStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -122,6 +125,7 @@ def test_an_apply_that_is_cut_off_is_taken_up_by_the_next_one(
     player.no_changes()
 
 
+@pytest.mark.slow
 def test_the_files_that_have_a_new_column_are_loaded_again_where_that_is_asked_for(
     player: Player, local_store: LocalStore
 ) -> None:
@@ -159,6 +163,7 @@ def test_a_guardrail_holds_for_data_files_that_are_written_anew(player: Player, 
     assert "note" not in player.table("shop.orders").column_names
 
 
+@pytest.mark.slow
 def test_fields_inside_of_structs_and_lists_are_filled_too(player: Player, local_store: LocalStore) -> None:
     local_store.put(
         "a.json", '{"id": 1, "who": {"name": "x", "age": 7, "tags": {"a": 1.50}}, "l": [{"k": 1, "n": 2}]}\n'

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from tests.clock import Clock
 from tests.playing import Player, Store, work
 
@@ -34,6 +36,7 @@ def lanes(player: Player) -> dict[str, dict[str, object]]:
     return found
 
 
+@pytest.mark.slow
 def test_group_backfill_a_range_is_loaded_slice_by_slice_and_then_switches_to_incremental_by_itself(
     player: Player, store: Store, at: Clock
 ) -> None:
@@ -64,6 +67,7 @@ def test_group_backfill_a_range_is_loaded_slice_by_slice_and_then_switches_to_in
     player.no_changes()
 
 
+@pytest.mark.slow
 def test_group_throttling_each_run_stays_within_its_files_and_both_lanes_go_on(player: Player, store: Store) -> None:
     for number in range(4):
         put(store, f"2020-01-0{number + 1}.csv", number)
@@ -81,6 +85,7 @@ def test_group_throttling_each_run_stays_within_its_files_and_both_lanes_go_on(p
     player.no_changes()
 
 
+@pytest.mark.slow
 def test_group_reprocessing_files_are_chosen_by_pattern_date_state_schema_and_batch(
     player: Player, store: Store
 ) -> None:
@@ -108,6 +113,7 @@ def test_group_reprocessing_files_are_chosen_by_pattern_date_state_schema_and_ba
     assert player.run("verify", "events").code == 0
 
 
+@pytest.mark.slow
 def test_group_schemas_each_file_has_its_version_and_only_those_with_the_column_load_again(
     player: Player, store: Store
 ) -> None:
@@ -134,6 +140,7 @@ def test_group_schemas_each_file_has_its_version_and_only_those_with_the_column_
     assert player.run("verify", "events").code == 0
 
 
+@pytest.mark.slow
 def test_group_globs_take_exactly_the_files_that_they_name(player: Player, store: Store) -> None:
     for number, key in enumerate(["a/1.csv", "a/b/2.csv", "c/3.csv", "c/x4.csv", "d1/5.csv", "d2/6.csv", "7.csv"]):
         put(store, key, number + 1)

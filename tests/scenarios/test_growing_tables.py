@@ -39,6 +39,7 @@ def by_id(player: Player, name: str) -> dict[int, object]:
     return {row["id"]: row[name] for row in player.rows("shop.orders")}
 
 
+@pytest.mark.slow
 def test_what_a_declared_table_lacks_is_added_and_widened_in_the_commit_that_brings_the_rows(
     player: Player, store: Store
 ) -> None:
@@ -68,6 +69,7 @@ def test_what_a_declared_table_lacks_is_added_and_widened_in_the_commit_that_bri
     assert "note" in str(declared)
 
 
+@pytest.mark.slow
 def test_two_workers_that_find_columns_at_once_make_one_table_of_them(
     player: Player, local_store: LocalStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -90,6 +92,7 @@ def test_two_workers_that_find_columns_at_once_make_one_table_of_them(
     player.no_changes()
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_between_the_commit_and_the_record_leaves_a_table_that_is_understood(
     player: Player, local_store: LocalStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -131,6 +134,7 @@ def test_a_contract_that_adds_nothing_keeps_the_table_as_it_is(
     assert table["_rescued"].to_pylist() == [rescued]
 
 
+@pytest.mark.slow
 def test_a_column_that_is_declared_no_more_is_still_read_under_add_and_left_alone_under_rescue(
     player: Player, local_store: LocalStore
 ) -> None:
@@ -151,6 +155,7 @@ def test_a_column_that_is_declared_no_more_is_still_read_under_add_and_left_alon
     player.no_changes()
 
 
+@pytest.mark.slow
 def test_columns_wait_for_a_value_that_tells_their_type(player: Player, local_store: LocalStore) -> None:
     """A first file that is only a header, or has columns without a value, makes no strings of numbers."""
     local_store.put("a.csv", "id,price,note\n")

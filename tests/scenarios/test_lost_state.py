@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.playing import LocalStore, Player, Store, work
 
 SPEC = """
@@ -11,6 +13,7 @@ SPEC = """
 """
 
 
+@pytest.mark.slow
 def test_a_lost_state_is_refused_then_rebuilt_from_the_table_and_only_what_changed_since_is_replaced(
     player: Player, store: Store
 ) -> None:
@@ -42,6 +45,7 @@ def test_a_lost_state_is_refused_then_rebuilt_from_the_table_and_only_what_chang
     assert player.run("verify", "sales").code == 0
 
 
+@pytest.mark.slow
 def test_a_rebuilt_state_gives_no_id_again_under_which_rejected_rows_are_kept(
     player: Player, local_store: LocalStore
 ) -> None:

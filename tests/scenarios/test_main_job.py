@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.playing import Player, Store, work
 
 SPEC = """
@@ -20,6 +22,7 @@ def declare(player: Player, store: Store, more: str = "") -> None:
     player.spec(SPEC.format(root=store.root, more=more))
 
 
+@pytest.mark.slow
 def test_scenario_1_existing_files_are_loaded_once_and_then_there_is_nothing_to_do(
     player: Player, store: Store
 ) -> None:
@@ -40,6 +43,7 @@ def test_scenario_1_existing_files_are_loaded_once_and_then_there_is_nothing_to_
     assert len(player.rows("shop.sales")) == 6
 
 
+@pytest.mark.slow
 def test_scenario_4_what_came_during_a_pause_is_found_however_long_it_was(player: Player, store: Store) -> None:
     put_days(store, "2024-01-01")
     declare(player, store)
@@ -87,6 +91,7 @@ def test_scenario_6_a_pattern_that_matches_nothing_is_an_error_with_near_misses(
     assert "2024-01-01/sales.csv" in said.out
 
 
+@pytest.mark.slow
 def test_scenario_6_a_narrow_include_loads_a_little_first(player: Player, store: Store) -> None:
     put_days(store, "2024-01-01", "2024-01-02", "2025-01-01")
     declare(player, store, ', include: ["2025-*/*.csv"]')
@@ -134,6 +139,7 @@ def test_without_a_terminal_apply_refuses_unless_approved(player: Player, store:
     assert not (player.folder / ".autoloader").exists()
 
 
+@pytest.mark.slow
 def test_a_replaced_file_takes_its_old_rows_with_it(player: Player, store: Store) -> None:
     put_days(store, "2024-01-01", "2024-01-02")
     declare(player, store)

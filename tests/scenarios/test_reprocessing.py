@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.playing import LocalStore, Player, Store, work
 
 DECLARED = """
@@ -62,6 +64,7 @@ def test_scenario_2_an_incompatible_change_is_refused_until_the_table_is_rebuilt
     assert player.run("verify", "orders").code == 0
 
 
+@pytest.mark.slow
 def test_scenario_3_a_replaced_file_leaves_nothing_of_its_old_rows(player: Player, store: Store) -> None:
     """To append the new rows alone would leave both."""
     for number in range(4):
@@ -77,6 +80,7 @@ def test_scenario_3_a_replaced_file_leaves_nothing_of_its_old_rows(player: Playe
     assert player.run("verify", "orders").code == 0
 
 
+@pytest.mark.slow
 def test_scenario_3_files_of_the_same_identity_are_loaded_again_by_glob_and_replace_their_rows(
     player: Player, store: Store
 ) -> None:
@@ -89,6 +93,7 @@ def test_scenario_3_files_of_the_same_identity_are_loaded_again_by_glob_and_repl
     assert ids(player) == [1, 2]
 
 
+@pytest.mark.slow
 def test_a_reingest_request_of_the_spec_is_done_once(player: Player, store: Store) -> None:
     store.put("q1/a.csv", "id,n\n1,1\n")
     store.put("q2/b.csv", "id,n\n2,1\n")
@@ -101,6 +106,7 @@ def test_a_reingest_request_of_the_spec_is_done_once(player: Player, store: Stor
     assert player.plan()["changes"] == []
 
 
+@pytest.mark.slow
 def test_refresh_clear_history_replaces_and_never_doubles(player: Player, store: Store) -> None:
     store.put("a.csv", "id,n\n1,1\n")
     store.put("b.csv", "id,n\n2,1\n")
@@ -129,6 +135,7 @@ def test_refresh_new_only_says_how_many_rows_leave_and_loads_only_what_comes_lat
     assert player.run("verify", "orders").code == 0
 
 
+@pytest.mark.slow
 def test_rollback_takes_table_and_ledger_back_to_a_run(player: Player, store: Store) -> None:
     store.put("a.csv", "id,n\n1,1\n")
     infer(player, store)
@@ -185,6 +192,7 @@ def test_a_renamed_ingestion_keeps_its_history(player: Player, store: Store) -> 
     assert ids(player) == [1]
 
 
+@pytest.mark.slow
 def test_on_delete_keeps_rows_or_takes_them_out(player: Player, store: Store) -> None:
     for name in "abc":
         store.put(f"{name}.csv", f"id,n\n{ord(name)},1\n")
@@ -201,6 +209,7 @@ def test_on_delete_keeps_rows_or_takes_them_out(player: Player, store: Store) ->
     assert player.run("verify", "orders").code == 0
 
 
+@pytest.mark.slow
 def test_one_bad_file_stops_no_other_and_is_quarantined_in_the_end(player: Player, store: Store) -> None:
     store.put("good.parquet.csv", "id,n\n1,1\n")
     store.put("bad.csv.gz", b"\x1f\x8b\x08\x00truncated")
@@ -215,6 +224,7 @@ def test_one_bad_file_stops_no_other_and_is_quarantined_in_the_end(player: Playe
     assert ids(player) == [1, 2]
 
 
+@pytest.mark.slow
 def test_scenario_10_a_new_column_is_added_and_null_in_old_rows(player: Player, store: Store) -> None:
     store.put("a.csv", "id,n\n1,1\n")
     infer(player, store)
@@ -228,6 +238,7 @@ def test_scenario_10_a_new_column_is_added_and_null_in_old_rows(player: Player, 
     assert player.plan()["changes"] == []
 
 
+@pytest.mark.slow
 def test_scenario_10_the_plan_names_the_files_that_have_a_new_column_and_prices_each_way(
     player: Player, store: Store
 ) -> None:
@@ -248,6 +259,7 @@ def test_scenario_10_the_plan_names_the_files_that_have_a_new_column_and_prices_
     assert {row["id"]: row["extra"] for row in player.rows("shop.orders")} == {1: None, 2: "x", 3: None}
 
 
+@pytest.mark.slow
 def test_the_report_of_a_refresh_names_the_plan_s_steps_with_what_they_came_to(
     player: Player, local_store: LocalStore
 ) -> None:

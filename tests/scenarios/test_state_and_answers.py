@@ -63,6 +63,7 @@ def test_state_is_listed_shown_renamed_forgotten_and_adopted_again(player: Playe
     assert player.run("state", "show", "nobody").code == 1
 
 
+@pytest.mark.slow
 def test_a_lock_is_listed_keeps_others_out_and_is_broken_with_a_reason(player: Player, local_store: LocalStore) -> None:
     from autoloader.ledger import open_ledger
 
@@ -180,6 +181,7 @@ def test_ingestions_are_selected_by_tag(player: Player, local_store: LocalStore)
 # ------------------------------------------------------------------ guardrails, limits, profiles, resume
 
 
+@pytest.mark.slow
 def test_a_guardrail_warns_before_it_denies(player: Player, local_store: LocalStore) -> None:
     for number in range(3):
         put(local_store, f"{number}.csv", number)
@@ -201,6 +203,7 @@ def test_a_guardrail_warns_before_it_denies(player: Player, local_store: LocalSt
     assert player.run("plan").code == 3
 
 
+@pytest.mark.slow
 def test_limits_of_bytes_money_and_time_leave_the_rest_for_later_and_all_is_loaded_in_the_end(
     player: Player, local_store: LocalStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -309,6 +312,7 @@ def test_editing_a_key_plans_a_change_of_the_record_and_no_load(
 # ------------------------------------------------------------------ the state in Postgres
 
 
+@pytest.mark.slow
 def test_a_whole_scenario_with_the_state_in_postgres(
     player: Player, local_store: LocalStore, fresh_postgres_url: str, monkeypatch: pytest.MonkeyPatch, at: Clock
 ) -> None:

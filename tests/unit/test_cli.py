@@ -268,6 +268,7 @@ def test_help_loads_nothing_heavy(tmp_path: Path) -> None:
     assert loaded_by(tmp_path, "plan", "--help") == "0 []"
 
 
+@pytest.mark.slow
 def test_plan_loads_no_spark(small: Player) -> None:
     said = loaded_by(small.folder, "plan")
     assert said.startswith("0 ")

@@ -35,7 +35,7 @@ def make_java(home: Path, version: str, modules: str | None = FIT) -> Path:
 def no_active_session(monkeypatch: pytest.MonkeyPatch) -> None:
     """Another suite's Spark may run in this process; what is tested here is starting one."""
     monkeypatch.setattr(engine, "_active", lambda: None)
-    monkeypatch.setattr(engine, "_active_context", lambda: None)
+    monkeypatch.setattr(engine, "_of_this_process", lambda: None)
 
 
 @pytest.fixture
