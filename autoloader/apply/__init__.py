@@ -7,6 +7,7 @@ from autoloader.apply.batching import BatchSize
 from autoloader.apply.holders import this_process
 from autoloader.apply.housekeeping import note_files
 from autoloader.apply.keeping import LEASE_S, holding
+from autoloader.apply.loading import MOST_PROBLEMS
 from autoloader.apply.recipe import Recipe
 from autoloader.apply.recording import row_of
 from autoloader.apply.recovery import free_dead_leases, recover, settle_rest
@@ -17,6 +18,7 @@ from autoloader.apply.tools import Progress, Silent, Tools
 __all__ = [
     "INCOMPLETE",
     "LEASE_S",
+    "MOST_PROBLEMS",
     "BatchSize",
     "Budget",
     "Counts",

@@ -70,7 +70,7 @@ class Done:
         steps: Every operation that was tried, in order.
         counts: Sum over all loads.
         runs: Ids of the runs, in order.
-        problems: Path and error of files that were not loaded, at most 20 a run.
+        problems: Path and error of files that were not loaded, at most `MOST_PROBLEMS` a run.
         errors: One per ingestion that could not be carried out.
         code: Exit code of what was done, errors left aside.
     """

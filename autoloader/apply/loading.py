@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 TASKS_PER_CORE: Final = 3
 SMALL_TASK_BYTES: Final = 16_000_000
+MOST_PROBLEMS: Final = 20  # that are told by name
 ATTEMPTS: Final = 5  # of a batch whose table gets other columns from other workers
 
 
@@ -45,7 +46,7 @@ class Loaded:
         counts: Files, rows, bytes.
         snapshot_id: The last snapshot that was committed, None where there was none.
         stopped: Why not everything was loaded, None when it was.
-        problems: Path and error of files that failed, at most 20.
+        problems: Path and error of files that failed, at most `MOST_PROBLEMS`.
         pending: Batches on a branch, to be recorded once the branch is served.
         target: As it was loaded in the end: its schema may have grown.
         grown: What grew, as sentences with their class.
@@ -121,7 +122,7 @@ def load_lane(tools: Tools, target: Target, files: pa.Table, lease: Lease, budge
         tools.progress.end()
     counts.seconds = time.monotonic() - started
     grown = tuple(growing.changes(began, target))
-    return Loaded(counts, snapshot_id, stopped, tuple(problems[:20]), tuple(pending), target, grown)
+    return Loaded(counts, snapshot_id, stopped, tuple(problems[:MOST_PROBLEMS]), tuple(pending), target, grown)
 
 
 def _stop_reason(tools: Tools, budget: Budget, counts: Counts, elapsed_s: float) -> str | None:
@@ -144,7 +145,7 @@ def _teller(tools: Tools, before: Counts, part: pa.Table) -> Callable[[int, int]
 def _load_batch(tools: Tools, target: Target, part: pa.Table, lease: Lease, tell: Callable[[int, int], None]) -> Loaded:
     claimed = tools.ledger.claim(target.run_id, target.ingestion, target.lane, part, lease, now=tools.clock())
     counts = Counts(batches=1, left_out=claimed.left_out.num_rows)
-    problems = [(row["file_path"], row["reason"]) for row in claimed.left_out.slice(0, 20).to_pylist()]
+    problems = [(row["file_path"], row["reason"]) for row in claimed.left_out.slice(0, MOST_PROBLEMS).to_pylist()]
     if claimed.files.num_rows == 0:
         return Loaded(counts, None, None, tuple(problems))
     batch_id = claimed.batch_id
@@ -307,7 +308,7 @@ def _value_counts(column: pa.ChunkedArray) -> tuple[list[str], list[int]]:
 
 
 def _failed(outcome: pa.Table) -> list[tuple[str, str]]:
-    bad = outcome.filter(pc.not_equal(outcome["state"], FileState.SUCCESS.value)).slice(0, 20)
+    bad = outcome.filter(pc.not_equal(outcome["state"], FileState.SUCCESS.value)).slice(0, MOST_PROBLEMS)
     return [
         (row["file_path"], row["error"] or row["state"])
         for row in bad.select(["file_path", "error", "state"]).to_pylist()

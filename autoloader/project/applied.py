@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from autoloader.apply import (
     LEASE_S,
+    MOST_PROBLEMS,
     BatchSize,
     Budget,
     Counts,
@@ -55,6 +56,7 @@ PATIENCE_S = 2.0
 """How long an apply waits for the next attempt of a failed file."""
 
 _WAITS_S = (0.2, 0.7, 1.5)
+_SHOWN_ALIKE = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +151,7 @@ class Report:
 
     def _sentences(self) -> list[str]:
         """What was not done, and why; not yet escaped."""
-        found = [f"Not loaded: {path}: {_after_path(path, why)}" for path, why in self.done.problems]
+        found = _not_loaded(self.done.problems)
         for name, error in self.done.errors:
             head, *rest = str(error).splitlines()
             found += [f"Error in {name}: {head}", *(f"  {line}" for line in rest)]
@@ -180,6 +182,21 @@ class Report:
             f"{verdict}: {plural(counts.files, 'file')}, {plural(counts.rows, 'row')}, {bytes_text(counts.bytes)}"
             f" in {seconds_text(self.elapsed_s)}{rejected}{left}.{engine}"
         )
+
+
+def _not_loaded(problems: Sequence[tuple[str, str]]) -> list[str]:
+    """A sentence per file; where many have one reason, for the first of them."""
+    by_why: dict[str, list[str]] = {}
+    for path, why in problems:
+        by_why.setdefault(_after_path(path, why), []).append(path)
+    found = []
+    for why, paths in by_why.items():
+        shown = paths if len(paths) <= _SHOWN_ALIKE else paths[:1]
+        found += [f"Not loaded: {path}: {why}" for path in shown]
+        if len(paths) > len(shown):
+            at_least = "at least " if len(problems) >= MOST_PROBLEMS else ""
+            found[-1] += f" (and {at_least}{len(paths) - 1} more for this reason)"
+    return found
 
 
 def _after_path(path: str, why: str) -> str:

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from autoloader.apply import MOST_PROBLEMS, Done
+from autoloader.project.applied import Report
 from autoloader.render import operation_text, table_text
 
 RUNS: list[dict[str, Any]] = [
@@ -66,3 +68,17 @@ def test_steps_are_told_in_words_and_what_is_unknown_is_left_out() -> None:
     assert operation_text("table_created", {"table": "a.b", "columns": 1}) == "create table a.b, 1 column"
     assert operation_text("ingestion_forgotten", {"files": None}) == "forget what is remembered"
     assert operation_text("something_new", {"odd": True}) == "something new: odd yes"
+
+
+def test_files_that_were_not_loaded_for_one_reason_are_told_in_one_sentence() -> None:
+    alike = [(f"in/{n}.csv", "another batch holds it") for n in range(5)]
+    done = Done(problems=[*alike, ("in/bad.csv", "in/bad.csv has 2 fields\n  Fix it")])
+    assert Report(done, 1.0).text().splitlines()[:2] == [
+        "Not loaded: in/0.csv: another batch holds it (and 4 more for this reason)",
+        "Not loaded: in/bad.csv: has 2 fields Fix it",
+    ]
+    most = Report(Done(problems=[("in/a.csv", "another batch holds it")] * MOST_PROBLEMS), 1.0)
+    assert "(and at least 19 more for this reason)" in most.text()
+    assert len(most.to_json()["problems"]) == MOST_PROBLEMS
+    few = Report(Done(problems=alike[:3]), 1.0)
+    assert few.text().count("another batch holds it\n") == 3
