@@ -52,8 +52,16 @@ class Wishes:
 
     @classmethod
     def of(cls, *, max_usd: float | None = None, select: tuple[str, ...] = (), **others: Any) -> Self:
-        """Wishes from a command line's values."""
+        """Wishes from a command line's values.
+
+        Raises:
+            SettingsError: `max_usd` is no amount, but infinite or not a number.
+        """
         dollars = None if max_usd is None else Decimal(str(max_usd))
+        if dollars is not None and not dollars.is_finite():
+            raise SettingsError(
+                f"--max-usd {max_usd} is not an amount of dollars.", fix="Write a number like 50 or 12.50."
+            )
         return cls(select=tuple(select), max_usd=dollars, **others)
 
 

@@ -17,6 +17,7 @@ from autoloader.errors import SourceError
 from autoloader.inventory import INSTANT
 from autoloader.sources.address import Address, split
 from autoloader.sources.faults import source_error
+from autoloader.sources.instants import kept_ns
 from autoloader.sources.stores import Storage, store_for
 from autoloader.sources.transfer import Meta, download, meta_of, moved
 
@@ -177,4 +178,4 @@ def _meta(uri: str, storage: Storage) -> Meta | None:
         raise source_error(uri, "read", error) from error
     if not stat.S_ISREG(found.st_mode):
         raise SourceError(f"{uri} is not a file.")
-    return Meta(found.st_size, found.st_mtime_ns, None, None)
+    return Meta(found.st_size, kept_ns(found.st_mtime_ns), None, None)

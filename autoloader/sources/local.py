@@ -24,6 +24,7 @@ import pyarrow.compute as pc
 from autoloader.errors import SourceError
 from autoloader.inventory import INSTANT, LISTING
 from autoloader.matching import FolderFilter, Verdict
+from autoloader.sources.instants import kept_ns
 from autoloader.sources.outcome import Found, Problem
 
 PROGRESS_EVERY_S: Final = 0.2
@@ -51,7 +52,10 @@ class _Walk:
     def add(self, key: str, found: os.stat_result) -> None:
         self.keys.append(key)
         self.sizes.append(found.st_size)
-        self.times.append(found.st_mtime_ns)
+        try:
+            self.times.append(found.st_mtime_ns)
+        except OverflowError:
+            self.times.append(kept_ns(found.st_mtime_ns))
         if (
             self.check_access
             and not found.st_mode & stat.S_IROTH

@@ -19,6 +19,7 @@ from autoloader.errors import SourceError
 from autoloader.matching.endings import COMPRESSION_ENDINGS, FORMAT_ENDINGS
 from autoloader.sources.address import Address, split
 from autoloader.sources.faults import source_error
+from autoloader.sources.instants import kept_ns
 from autoloader.sources.stores import Storage
 from autoloader.sources.transfer import Pin, download, moved
 
@@ -90,7 +91,7 @@ def _look(address: Address, size_bytes: int, modified_at_ns: int | None) -> _Loo
         raise moved(address, gone=False, why="It is no regular file any more.")
     if found.st_size != size_bytes:
         raise moved(address, gone=False, why=f"It has {found.st_size:,} bytes, not {size_bytes:,}.")
-    if modified_at_ns is not None and found.st_mtime_ns != modified_at_ns:
+    if modified_at_ns is not None and kept_ns(found.st_mtime_ns) != modified_at_ns:
         raise moved(address, gone=False, why="Its modification time is another.")
     if not os.access(address.key, os.R_OK, effective_ids=True):
         raise SourceError(f"{address.uri} may not be read by this user.", fix="Grant read permission on it.")

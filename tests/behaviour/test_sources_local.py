@@ -7,12 +7,14 @@ import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from autoloader.errors import FileMovedError, SourceError
 from autoloader.sources import Source, canonical, canonical_file, head, pinned
+from autoloader.sources.instants import FURTHEST_NS, kept_ns
 
 
 def keys_and_problems(folder: Path) -> tuple[list[str], dict[str, str]]:
@@ -141,3 +143,28 @@ def test_a_touched_or_swapped_file_is_noticed_also_after_it_was_read(tmp_path: P
     os.mkfifo(file)
     with pytest.raises(FileMovedError):
         open_it()
+
+
+def test_a_modification_time_that_64_bits_do_not_hold_keeps_no_file_from_being_listed_and_read(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "good.csv").write_bytes(b"1")
+    odd = data / "odd.csv"
+    odd.write_bytes(b"22")
+    far = datetime(2400, 1, 1, tzinfo=UTC).timestamp()
+    os.utime(odd, (far, far))
+    keys, problems = keys_and_problems(data)
+    assert keys == ["good.csv", "odd.csv"]
+    assert problems == {}
+    root = canonical(str(data), data)
+    found = next(row for row in Source(root, {}).list().table.to_pylist() if row["key"] == "odd.csv")
+    at = found["modified_at"].value
+    assert head(found["file_path"], {}) is not None
+    identity = {"size_bytes": 2, "modified_at_ns": at, "etag": None, "version_id": None}
+    with pinned(found["file_path"], **identity, storage={}, workdir=tmp_path) as path:
+        assert path.read_bytes() == b"22"
+
+
+def test_a_time_that_fits_is_kept_to_the_nanosecond_and_one_that_does_not_becomes_the_furthest_on_its_side() -> None:
+    assert [kept_ns(ns) for ns in (0, -1, 2**63 - 1, 1 - 2**63)] == [0, -1, 2**63 - 1, 1 - 2**63]
+    assert [kept_ns(ns) for ns in (2**63, -(2**63))] == [FURTHEST_NS, -FURTHEST_NS]

@@ -232,6 +232,7 @@ def test_json_into_writes_the_same_plan_beside_the_text(small: Player) -> None:
         ("plan", "--var", "novalue"), ("plan", "--env", "none"), ("apply", "-y", "--resume", "none"),
         ("preview", "b"), ("cost", "b"), ("runs", "--ingestion", "b"), ("rebuild-ledger", "b", "-y"),
         ("rebuild-ledger", "a", "-y"), ("apply", "no-such.plan"), ("plan", "--max-usd", "-1"),
+        ("plan", "--max-usd", "nan"), ("plan", "--max-usd", "1e400"), ("apply", "-y", "--max-usd", "inf"),
         ("plan", "--json-into", "no-such-folder/plan.json"), ("plan", "--out", "ingestions"),
         ("apply", "-y", "--events", "no-such-folder/events.ndjson"),
     ],
