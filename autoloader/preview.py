@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 LARGE_BYTES: Final = 32 * 1024 * 1024  # of a file from here on, only the first rows are looked at
 LARGE_ROWS: Final = 100_000
+COUNTED_ROWS: Final = 100_000  # up to here distinct values are counted, above they are estimated
 _TABLE: Final = "previewed"
 _ROUNDS: Final = 3  # of files that ask for columns and types; after that they are read as the schema is
 _LINEAGE: Final = frozenset({"_src_file_id", "_src_path", "_src_row", "_batch_id", "_ingested_at"})
@@ -61,7 +62,7 @@ class Preview:
         rows: The first rows, in the order of the samples and of the rows in them: data columns, and
             `_rescued` where the contract keeps lineage.
         rejected: `reader.REJECTS` of all samples.
-        profile: Per data column: name, type, rows, nulls, distinct (approximate), min and max as text.
+        profile: Per data column: name, type, rows, nulls, distinct (`distinct_is_exact` or not), min and max as text.
         files: Per sample: its path, rows, rejected and rescued rows, error, notes.
         total_rows: Rows of all samples.
         contract: As they were read in the end: with the columns and types that they asked for.
@@ -225,25 +226,28 @@ def _profile(con: duckdb.DuckDBPyConnection, contract: ReadContract) -> tuple[di
     names = [column.name for column in contract.schema.columns]
     if not names:
         return ()
+    ((rows,),) = con.sql(f"SELECT count(*) FROM {_TABLE}").fetchall()
+    exact = rows <= COUNTED_ROWS
     parts = []
     for name in names:
         column = _quoted(name)
         parts += [
             f"count(*) - count({column})",
-            f"approx_count_distinct({column}::VARCHAR)",
+            f"count(DISTINCT {column}::VARCHAR)" if exact else f"approx_count_distinct({column}::VARCHAR)",
             f"min({column})::VARCHAR",
             f"max({column})::VARCHAR",
         ]
-    (found,) = con.sql(f"SELECT count(*), {', '.join(parts)} FROM {_TABLE}").fetchall()
+    (found,) = con.sql(f"SELECT {', '.join(parts)} FROM {_TABLE}").fetchall()
     return tuple(
         {
             "column": column.name,
             "type": str(column.type),
-            "rows": found[0],
-            "nulls": found[1 + 4 * place],
-            "distinct": found[2 + 4 * place],
-            "min": found[3 + 4 * place],
-            "max": found[4 + 4 * place],
+            "rows": rows,
+            "nulls": found[4 * place],
+            "distinct": found[1 + 4 * place],
+            "distinct_is_exact": exact,
+            "min": found[2 + 4 * place],
+            "max": found[3 + 4 * place],
         }
         for place, column in enumerate(contract.schema.columns)
     )

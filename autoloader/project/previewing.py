@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from autoloader import schema as schemas
 from autoloader.errors import SettingsError
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from autoloader.project.project import Project
 
+_PROFILE: Final = ("column", "type", "nulls", "distinct", "min", "max")
+_REJECTS: Final = 20  # that people see
 _NOT_SHOWN = (Disposition.HIDDEN, Disposition.EXCLUDED, Disposition.MISSING)
 
 
@@ -68,17 +70,14 @@ class Shown:
             rows = [{name: _short(value) for name, value in row.items()} for row in data["rows"]]
             parts += ["", table_text(rows, list(rows[0]), color=color, width=width, literal=True)]
         if data["profile"]:
-            columns = ["column", "type", "nulls", "distinct", "min", "max"]
-            profile = [{**each, "min": _short(each["min"]), "max": _short(each["max"])} for each in data["profile"]]
-            parts += ["", table_text(profile, columns, color=color, width=width)]
+            parts += ["", table_text(_profile(data["profile"]), _PROFILE, color=color, width=width)]
         if data["schema_diff"]:
             parts += ["", "The table's schema would change:"]
             parts += [f"  {escape_terminal(each['change'])} ({each['class']})" for each in data["schema_diff"]]
         if data["rejected"]:
-            parts += ["", f"{plural(len(data['rejected']), 'value')} rejected:"]
-            columns = ["row", "column", "raw", "error"]
-            rejected = [{**each, "raw": _short(each["raw"])} for each in data["rejected"][:20]]
-            parts.append(table_text(rejected, columns, color=color, width=width))
+            parts += ["", _rejected(data["rejected"])]
+            columns = [*(["file"] if len(data["files"]) > 1 else []), "row", "column", "raw", "error"]
+            parts.append(table_text(self._rejects(data["rejected"]), columns, color=color, width=width))
         return "\n".join(parts)
 
     def _head(self) -> str:
@@ -89,7 +88,13 @@ class Shown:
         )
 
     def _name(self, file: dict[str, Any]) -> str:
-        return escape_terminal(file["file_path"].removeprefix(self.root))
+        return escape_terminal(self._below(file))
+
+    def _below(self, file: dict[str, Any]) -> str:
+        return str(file["file_path"]).removeprefix(self.root)
+
+    def _rejects(self, rejected: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return [{**each, "file": self._below(each), "raw": _short(each["raw"])} for each in rejected[:_REJECTS]]
 
     def rows(self) -> pa.Table:
         """The rows as Arrow."""
@@ -105,19 +110,36 @@ class Shown:
         files = [f"{self._name(file)}: {_told(file)}" for file in data["files"]]
         parts = [table_html(rows, list(rows[0]) if rows else [], title=self._head(), closing=files, literal=True)]
         if data["profile"]:
-            columns = ["column", "type", "nulls", "distinct", "min", "max"]
-            parts.append(table_html(data["profile"], columns, title="Columns", folded=True))
+            parts.append(table_html(_profile(data["profile"]), [*_PROFILE], title="Columns", folded=True))
         if data["schema_diff"]:
             changes = [f"{each['change']} ({each['class']})" for each in data["schema_diff"]]
             parts.append(table_html([], [], title="The table's schema would change:", closing=changes))
         if data["rejected"]:
-            columns = ["file_path", "row", "column", "raw", "error"]
-            rejected = [{**each, "file_path": self._name(each)} for each in data["rejected"][:20]]
-            parts.append(table_html(rejected, columns, title=f"{plural(len(data['rejected']), 'value')} rejected:"))
+            columns = ["file", "row", "column", "raw", "error"]
+            rejects = self._rejects(data["rejected"])
+            parts.append(table_html(rejects, columns, title=_rejected(data["rejected"])))
         return "".join(parts)
 
     def __repr__(self) -> str:
         return self.text()
+
+
+def _rejected(rejected: list[dict[str, Any]]) -> str:
+    said = f"{plural(len(rejected), 'value')} rejected"
+    return f"{said}; the first {_REJECTS}:" if len(rejected) > _REJECTS else f"{said}:"
+
+
+def _profile(profile: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The profile as people see it: what is estimated says so, long values are shortened."""
+    return [
+        {
+            **each,
+            "distinct": each["distinct"] if each["distinct_is_exact"] else f"~{count_text(each['distinct'])}",
+            "min": _short(each["min"]),
+            "max": _short(each["max"]),
+        }
+        for each in profile
+    ]
 
 
 def _told(file: dict[str, Any]) -> str:

@@ -60,7 +60,7 @@ def resolve(
         return Recipe(spec, known_format, standing, dialect, notes)
     format_ = known_format or format_of(sample["key"][0].as_py())
     try:
-        inferred, taken, skipped = _infer(eyes, spec, sample, format_)
+        inferred, skipped = _infer(eyes, spec, sample, format_)
     except (ReadError, SourceError) as error:
         if standing is None:
             raise
@@ -68,7 +68,7 @@ def resolve(
         return Recipe(spec, format_, standing, dialect, (*notes, note))
     adds = spec.table_schema.new_columns == "add"  # then a column can wait until a value tells its type
     schema = _grown(spec, standing, declared, inferred.seen if adds else inferred.schema)
-    seen = f"schema of {spec.name} inferred from {taken} of {plural(candidates(files), 'file')}"
+    seen = f"schema of {spec.name} inferred from {inferred.files} of {plural(candidates(files), 'file')}"
     notes = (*notes, *skipped, *inferred.notes, *(() if standing else (f"{seen}: {_columns(schema)}",)))
     return Recipe(spec, inferred.format, schema, dialect or inferred.dialect.to_data(), notes)
 
@@ -84,16 +84,14 @@ def _columns(schema: TableSchema) -> str:
     )
 
 
-def _infer(
-    eyes: Eyes, spec: IngestionSpec, sample: pa.Table, format_: str | None
-) -> tuple[Inferred, int, tuple[str, ...]]:
-    """What the sample shows, how many files of it were looked into, and a note on each that could not be."""
+def _infer(eyes: Eyes, spec: IngestionSpec, sample: pa.Table, format_: str | None) -> tuple[Inferred, tuple[str, ...]]:
+    """What the sample shows, and a note on each of its files that could not be fetched."""
     from autoloader import reader
 
     with tempfile.TemporaryDirectory(prefix="autoloader-") as folder, ExitStack() as stack:
         paths, failed = fetched(eyes, sample, Path(folder), stack)
         inferred = reader.infer(paths, format_, spec.source.options, partitions=spec.source.partitions)
-        return inferred, len(paths), tuple(f"{spec.name}: {error.what}" for error in failed)
+        return inferred, tuple(f"{spec.name}: {error.what}" for error in failed)
 
 
 def declared_schema(spec: SchemaSpec) -> TableSchema | None:

@@ -38,8 +38,11 @@ def parquet_schema(path: Path) -> str:
 
 
 def _check_fields(fields: Sequence[Any]) -> None:
-    """Raises ReadError where two columns, or two fields of a struct at any depth, have the same name."""
-    check_names([f.name for f in fields])
+    """Raises ReadError where columns, or fields of a struct at any depth, have one name twice or none."""
+    names = [f.name for f in fields]
+    if "" in names:
+        raise ReadError("A column or field of the file has no name.", fix="Give it one in the file.")
+    check_names(names)
     for field in fields:
         _check_fields([field.type.field(i) for i in range(field.type.num_fields)])
 

@@ -45,10 +45,11 @@ class Header:
 def read_header(path: Path, dialect: Dialect) -> Header | None:
     """The header of a plain UTF-8 file; None: the file has no record at all.
 
-    Without a header line the names are `column0`, `column1`, …, as many as the first record has fields.
+    Without a header line the names are `column0`, `column1`, …, as many as the first record has fields; so is a
+    column called whose name is empty.
 
     Raises:
-        ReadError: The header is not UTF-8, has no end, an empty name among several, or a name twice.
+        ReadError: The header is not UTF-8, has no end, or a name twice.
     """
     with path.open("r", encoding="utf-8-sig", newline="") as file:
         try:
@@ -67,9 +68,7 @@ def read_header(path: Path, dialect: Dialect) -> Header | None:
         return Header(tuple(f"column{i}" for i in range(len(names))), len(skipped))
     if any("\x00" in n for n in names):
         raise _bad_header("it holds a zero byte: this is no text file")
-    if any(not n.strip() for n in names) and len(names) > 1:
-        names = [n if n.strip() else f"column{i}" for i, n in enumerate(names)]
-    names = [n.strip() for n in names]
+    names = [n.strip() or f"column{i}" for i, n in enumerate(names)]
     check_names(names)
     return Header(tuple(names), len(skipped) + lines.count)
 

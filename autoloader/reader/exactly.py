@@ -45,6 +45,17 @@ def without_losses(path: Path, schema: str, workdir: Path) -> Path:
     return target
 
 
+def wide_columns(path: Path, schema: str) -> frozenset[str]:
+    """The columns of a Parquet file that have decimals of more than 38 digits: they are read as texts.
+
+    Raises:
+        ReadError: Such a decimal stands inside of a list, map or struct.
+    """
+    import pyarrow.parquet as pq
+
+    return _wide_columns(pq.read_schema(path)) if _WIDE.search(schema) else frozenset()
+
+
 def _wide_columns(schema: pa.Schema) -> frozenset[str]:
     import pyarrow as pa
 

@@ -10,15 +10,16 @@ import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Final, get_args
 
 from autoloader.errors import ReadError
 from autoloader.reader.columnar import avro_as_parquet, open_parquet, orc_as_parquet, parquet_schema
 from autoloader.reader.contract import Dialect, Format
-from autoloader.reader.csvfile import Header, body, open_csv, read_header
+from autoloader.reader.csvfile import Header, body, open_csv, read_header, without_ragged
 from autoloader.reader.duck import connect, from_duck
+from autoloader.reader.exactly import wide_columns
 from autoloader.reader.jsonfile import sample_lines
-from autoloader.reader.plain import as_utf8, decompressed, first_bytes, format_of_bytes
+from autoloader.reader.plain import as_utf8, decompressed, first_bytes, format_of_bytes, with_one_line_end
 from autoloader.reader.shapes import SAMPLE_ROWS, UNKNOWN, join, known, of_json, of_texts, seen_only
 from autoloader.reader.sniff import sniff
 from autoloader.schema import Column, Primitive, TableSchema, Type, parse_type
@@ -27,6 +28,8 @@ from autoloader.spec.source import CsvOptions
 
 if TYPE_CHECKING:
     import duckdb
+
+_TEXT: Final = Primitive("string")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,7 @@ class Inferred:
         seen: Those of them that have a value somewhere, without the fields that have none.
         dialect: How its text files are written; the defaults where it has none.
         format: Its format.
+        files: How many of the files could be read.
         notes: Sentences for people: how much was looked at, what could not be.
     """
 
@@ -45,6 +49,7 @@ class Inferred:
     seen: TableSchema
     dialect: Dialect
     format: Format
+    files: int
     notes: tuple[str, ...] = ()
 
 
@@ -113,6 +118,7 @@ class _Look:
             TableSchema(tuple(_with_partitions(seen, partitions))),
             self.dialect or dialect_of(self.options),
             _format(form or "csv"),
+            len(samples) - len(errors),
             tuple(notes),
         )
 
@@ -137,14 +143,14 @@ class _Look:
                 case "csv":
                     return self.csv(path)
                 case "json":
-                    return of_json(sample_lines(self.con, path, self.sample_rows))
+                    return of_json(self.json_lines(path, folder))
                 case "text":
                     return [Column("value", Primitive("string"))]
                 case "avro":
                     path = avro_as_parquet(path, folder)
                 case "orc":
                     path = orc_as_parquet(path, folder)
-            return [Column(c.name, from_duck(c.duck, UNKNOWN)) for c in open_parquet(self.con, [checked(path)]).columns]
+            return self.typed(path)
         except duckdb.Error as error:
             raise ReadError("The file cannot be read.", why=str(error).partition("\n\n")[0][:600]) from error
 
@@ -159,15 +165,29 @@ class _Look:
         return [Column(n, t) for n, t in zip(header.names, types, strict=True)]
 
     def csv_types(self, path: Path, header: Header) -> list[Type]:
+        import duckdb
+
         dialect = self.dialect or Dialect()
-        raw = open_csv([path], header, dialect, tolerant=True)
-        return of_texts(self.con, raw, self.sample_rows)
+        try:
+            return of_texts(self.con, open_csv([path], header, dialect, tolerant=True), self.sample_rows)
+        except duckdb.InvalidInputException:  # no leave to ignore errors helps against mixed line ends
+            copy = self.workdir / f"{path.name}.clean"
+            without_ragged(path, header, dialect, copy)
+            raw = open_csv([copy], header, dialect, with_ordinals=True, tolerant=True)
+            return of_texts(self.con, raw, self.sample_rows)
 
+    def json_lines(self, path: Path, folder: Path) -> list[str]:
+        import duckdb
 
-def checked(path: Path) -> Path:
-    """A path whose Parquet footer can be read, by `parquet_schema`."""
-    parquet_schema(path)
-    return path
+        try:
+            return sample_lines(self.con, path, self.sample_rows)
+        except duckdb.InvalidInputException:
+            return sample_lines(self.con, with_one_line_end(path, folder), self.sample_rows)
+
+    def typed(self, path: Path) -> list[Column]:
+        wide = wide_columns(path, parquet_schema(path))
+        columns = open_parquet(self.con, [path]).columns
+        return [Column(c.name, _TEXT if c.name in wide else from_duck(c.duck, UNKNOWN)) for c in columns]
 
 
 def format_by_bytes(path: Path) -> Format:

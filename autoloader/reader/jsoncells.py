@@ -95,8 +95,9 @@ def _part(value: str, structure: Any, field: str) -> tuple[str | None, Any]:
     """The SQL of one field of a JSON object and its structure; None: no object has it."""
     known = as_object(structure)
     if known is None:
-        own = f"list_filter(json_keys({value}), lambda k: lower(k) = {literal(field.lower())})[1]"
-        return f"CASE WHEN json_type({value}) = 'OBJECT' THEN json_extract({value}, {escaped_pointer(own)}) END", None
+        own = f"list_filter(json_keys(o), lambda k: lower(k) = {literal(field.lower())})[1]"
+        part = f"CASE WHEN json_type(o) = 'OBJECT' THEN json_extract(o, {escaped_pointer(own)}) END"
+        return f"list_transform([{value}], lambda o: {part})[1]", None  # named once: it doubles with each level else
     keys = spellings(known).get(field.casefold())
     if keys is None:
         return None, None

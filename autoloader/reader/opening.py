@@ -15,7 +15,14 @@ from autoloader.reader.csvfile import Header, body, longest_line, open_csv, open
 from autoloader.reader.exactly import without_losses
 from autoloader.reader.joining import join
 from autoloader.reader.jsonfile import begins_with_object, open_json
-from autoloader.reader.plain import as_utf8, check_utf8, decompressed, format_of_bytes, is_plain_utf8
+from autoloader.reader.plain import (
+    as_utf8,
+    check_utf8,
+    decompressed,
+    format_of_bytes,
+    is_plain_utf8,
+    with_one_line_end,
+)
 from autoloader.reader.raw import Raw
 
 if TYPE_CHECKING:
@@ -30,7 +37,7 @@ class How(Enum):
 
     PLAIN = "plain"
     LONG = "long"  # records longer than DuckDB's usual 2 MB
-    CLEAN = "clean"  # a copy without the records that are no records
+    CLEAN = "clean"  # a copy without the records that are no records, with one kind of line end
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +115,9 @@ def open_one(
         duckdb.Error: A structural fault that another way may get round.
     """
     path = prepared.path
-    longest = longest_line(path) if how is How.LONG else None
+    if how is How.CLEAN and contract.format in ("json", "text"):
+        path = with_one_line_end(path, workdir)
+    longest = longest_line(path) if how is not How.PLAIN else None
     match contract.format:
         case "csv":
             return _open_csv(con, prepared, contract, how, workdir)
@@ -169,9 +178,7 @@ def attempt(
     """
     import duckdb
 
-    ways = [How.PLAIN, How.LONG, How.CLEAN] if contract.format == "csv" else [How.PLAIN, How.LONG]
-    if contract.format not in _TEXT_FORMATS:
-        ways = [How.PLAIN]
+    ways = list(How) if contract.format in _TEXT_FORMATS else [How.PLAIN]
     how = How.PLAIN
     while True:
         try:

@@ -196,6 +196,23 @@ def as_utf8(path: Path, encoding: str, workdir: Path) -> Path:
                 return target
 
 
+def with_one_line_end(path: Path, workdir: Path) -> Path:
+    """A copy in `workdir` of a plain UTF-8 file in which every line ends in one line feed: DuckDB takes no two kinds.
+
+    Raises:
+        ReadError: The file is not UTF-8.
+    """
+    workdir.mkdir(exist_ok=True)
+    target = workdir / f"{path.name}.lines"
+    try:
+        with path.open("r", encoding="utf-8") as source, target.open("w", encoding="utf-8", newline="\n") as sink:
+            shutil.copyfileobj(source, sink, _BLOCK)
+    except UnicodeDecodeError:
+        check_utf8(path)
+        raise
+    return target
+
+
 def check_utf8(path: Path) -> None:
     """Read the file to its end as UTF-8.
 

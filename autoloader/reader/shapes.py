@@ -28,6 +28,10 @@ SAMPLE_ROWS: Final = 20_000
 UNKNOWN: Final = Primitive("unknown")
 """Only nulls were seen. Never leaves this package: `known` makes it a string."""
 
+DEEPEST: Final = 16
+"""Lists and structs inside of each other that a type is inferred with; what is below is text. Casts take
+twice as long with each list."""
+
 _STRING: Final = Primitive("string")
 _DATE: Final = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
 _CLOCK: Final = r"[T ](?:[01][0-9]|2[0-3]):[0-5][0-9](?::[0-5][0-9](?:[.][0-9]{1,6}0*)?)?"
@@ -114,7 +118,7 @@ def of_json(lines: Iterable[str]) -> list[Column]:
     for line in lines:
         try:
             record = json.loads(line, parse_int=_Number, parse_float=_Number, parse_constant=_Number)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if isinstance(record, dict):
             for key, value in record.items():
@@ -123,12 +127,14 @@ def of_json(lines: Iterable[str]) -> list[Column]:
 
 
 def _seen(columns: dict[str, Column], key: str, kind: Type) -> None:
+    if not key:
+        return  # a column or field must have a name: such a value is rescued
     folded = key.casefold()
     before = columns.get(folded)
     columns[folded] = Column(key, kind) if before is None else Column(before.name, join(before.type, kind))
 
 
-def _of_value(value: Any) -> Type:
+def _of_value(value: Any, depth: int = 0) -> Type:
     if value is None:
         return UNKNOWN
     if isinstance(value, bool):
@@ -137,14 +143,16 @@ def _of_value(value: Any) -> Type:
         return _of_number(value)
     if isinstance(value, str):
         return _of_string(value)
+    if depth == DEEPEST:
+        return _STRING
     if isinstance(value, list):
         element: Type = UNKNOWN
         for item in value:
-            element = join(element, _of_value(item))
+            element = join(element, _of_value(item, depth + 1))
         return ListOf(element)
     fields: dict[str, Column] = {}
     for key, inner in value.items():
-        _seen(fields, key, _of_value(inner))
+        _seen(fields, key, _of_value(inner, depth + 1))
     return Struct(tuple(fields.values())) if fields else UNKNOWN
 
 

@@ -9,7 +9,7 @@ import pytest
 from autoloader.errors import ReadError
 from autoloader.reader import Inferred, infer
 from autoloader.spec.source import CsvOptions
-from tests.reading import Content, source_file
+from tests.reading import Content, read, source_file
 
 
 def look(
@@ -139,6 +139,77 @@ def test_a_bad_sample_is_left_out_and_said_so_unless_all_are_bad(tmp_path: Path)
         look(tmp_path, b"\x1f\x8bbroken")
     with pytest.raises(ReadError, match="Line 2 is not UTF-8"):
         look(tmp_path, b"a\ncaf\xe9\n")
+
+
+@pytest.mark.parametrize("ends", ["\r\n", "\n\r\n", "\r\n\n", "\r\n\r"])
+@pytest.mark.parametrize("form", ["csv", "json"])
+def test_a_file_of_several_line_ends_is_looked_into_and_read_alone(form: str, ends: str, tmp_path: Path) -> None:
+    records = ["a,b", "1,x", "2,y"] if form == "csv" else ['{"a":1,"b":"x"}', '{"a":2,"b":"y"}', "{}"]
+    content = records[0] + ends + records[1] + "\n" + records[2] + ends
+    inferred = look(tmp_path, content, form=form)
+    assert (str(inferred.schema), inferred.files) == ("a long, b string", 1)
+    found = read(tmp_path, content, {"a": "long", "b": "string"}, form, max_bad_rows=0)
+    assert [(r["a"], r["b"]) for r in found.rows if r["a"]] == [(1, "x"), (2, "y")]
+
+
+def test_text_of_several_line_ends_has_all_its_lines(tmp_path: Path) -> None:
+    found = read(tmp_path, "a\r\nb\n\nc\r\n", {"value": "string"}, "text")
+    assert found.column("value") == ["a", "b", "", "c"]
+
+
+def test_how_many_files_were_looked_into_counts_those_that_could_be_read(tmp_path: Path) -> None:
+    assert look(tmp_path, b"\x1f\x8bbroken", "a\n1\n").files == 1
+
+
+@pytest.mark.parametrize(("opening", "closing"), [('{"a":[', "]}"), ('{"a":', "}")])
+def test_what_is_nested_very_deeply_is_text_below_a_depth_that_casts_can_be_made_for(
+    opening: str, closing: str, tmp_path: Path
+) -> None:
+    content = '{"id":1,"v":' + opening * 200 + "1" + closing * 200 + "}\n"
+    inferred = look(tmp_path, content, form="json")
+    assert str(inferred.schema.columns[1].type).count("<") == 16
+    found = read(tmp_path, content, {c.name: str(c.type) for c in inferred.schema.columns}, "json", max_bad_rows=0)
+    assert str(found.column("v")[0]).count("a") == 200
+    deeper = content.replace(opening * 200, opening * 20_000).replace(closing * 200, closing * 20_000)
+    assert str(look(tmp_path, deeper + '{"id":2}\n', form="json").schema) == "id long"
+
+
+def test_a_key_without_a_name_is_no_column_but_rescued(tmp_path: Path) -> None:
+    content = '{"":1,"a":{"":2,"b":3}}\n'
+    inferred = look(tmp_path, content, form="json")
+    assert str(inferred.schema) == "a struct<b: long>"
+    found = read(tmp_path, content, {"a": "struct<b: long>"}, "json", may_grow=True)
+    assert found.column("a") == [{"b": 3}]
+    assert '"":1' in found.column("_rescued")[0]
+
+
+def test_a_header_of_one_empty_name_is_a_column_by_its_place(tmp_path: Path) -> None:
+    assert str(look(tmp_path, '""\nx\n', header=True).schema) == "column0 string"
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_a_parquet_column_without_a_name_makes_a_bad_file_and_no_failed_task(inside: bool, tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pa.table({"s": [{"": 1, "b": 2}]}) if inside else pa.table({"": [1], "b": [2]})
+    found = read(tmp_path, lambda path: pq.write_table(table, path), {"b": "long"}, "parquet")
+    assert "has no name" in (found.error or "")
+
+
+def test_a_parquet_decimal_that_no_type_holds_is_inferred_as_text_and_keeps_its_digits(tmp_path: Path) -> None:
+    from decimal import Decimal
+
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    text = "1" * 48 + ".25"
+    table = pa.table({"a": [1], "d": pa.array([Decimal(text)], pa.decimal256(50, 2))})
+    content: Content = lambda path: pq.write_table(table, path)  # noqa: E731
+    inferred = look(tmp_path, content, form="parquet")
+    assert str(inferred.schema) == "a long, d string"
+    found = read(tmp_path, content, {"a": "long", "d": "string"}, "parquet", max_bad_rows=0)
+    assert found.column("d") == [text]
 
 
 def test_only_empty_samples_give_an_empty_schema(tmp_path: Path) -> None:
