@@ -2,11 +2,13 @@
 
 Holds `plan.json` (the document of `plan`), `files.parquet` (every file's disposition), `specs.json` (the
 specs it was made from, as data) and `prices.json`. No credential is in any of them: specs cannot hold one,
-and storage settings stay out. Written whole or not at all.
+and storage settings stay out. Written whole or not at all, and read only as it was written: `plan.json` tells the
+SHA-256 of the other three.
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -20,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from autoloader.errors import SettingsError
 from autoloader.inventory import DIFF
-from autoloader.plan import Plan, PlanFormatError, digest_of, from_json, to_json
+from autoloader.plan import Plan, PlanFormatError, digest_of, digest_of_json, from_json, to_json
 from autoloader.spec import Prices
 
 if TYPE_CHECKING:
@@ -30,6 +32,9 @@ PLAN: Final = "plan.json"
 FILES: Final = "files.parquet"
 SPECS: Final = "specs.json"
 PRICES: Final = "prices.json"
+PARTS: Final = "parts"
+"""Key of `plan.json`, beside those of the plan: file name -> SHA-256 in hex, of the files saved with it."""
+
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)
 
 
@@ -69,12 +74,12 @@ def save(
     Raises:
         SettingsError: The target cannot be written, or it is a folder that holds something else.
     """
-    content = {
-        PLAN: _json(to_json(plan)),
+    parts = {
         FILES: _parquet(files),
         SPECS: _json({name: dict(spec) for name, spec in specs.items()}),
         PRICES: _json(prices.model_dump(mode="json") if prices is not None else {}),
     }
+    content = {PLAN: _json({**to_json(plan), PARTS: {name: _seal(part) for name, part in parts.items()}}), **parts}
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         if target.suffix == ".zip":
@@ -83,6 +88,10 @@ def save(
             _write_folder(target, content)
     except OSError as error:
         raise SettingsError(f"The plan cannot be saved as {target}.", why=str(error)) from error
+
+
+def _seal(part: bytes) -> str:
+    return hashlib.sha256(part).hexdigest()
 
 
 def _json(data: Any) -> bytes:
@@ -148,13 +157,14 @@ def load(source: Path) -> SavedPlan:
             why=f"It lacks {' and '.join(missing)}.",
             fix="Save one:\n  autoloader plan --out FILE",
         )
-    plan = _plan(source, _parsed(source, PLAN, content[PLAN]))
-    if plan.digest != digest_of(plan):
-        raise PlanFormatError(
-            f"The plan in {source} was changed after it was saved.",
-            why="Its digest does not belong to what it says.",
-            fix="Plan again:\n  autoloader plan --out FILE",
-        )
+    document = _parsed(source, PLAN, content[PLAN])
+    parts = document.pop(PARTS, {})  # plans of earlier versions name none
+    plan = _plan(source, document)
+    if plan.digest not in (digest_of(plan), digest_of_json(document)):  # the latter: it was written by another version
+        raise _changed(source, "Its digest does not belong to what it says.")
+    for name, seal in parts.items():
+        if name not in content or _seal(content[name]) != seal:
+            raise _changed(source, f"{name} is {'another' if name in content else 'gone'}.")
     try:
         files = _read_files(content[FILES])
     except (pa.ArrowException, OSError, KeyError) as error:
@@ -194,6 +204,14 @@ def _parsed(source: Path, name: str, data: bytes) -> dict[str, Any]:
     if not isinstance(parsed, dict):
         raise _damaged(source, name, TypeError("it holds no object"))
     return parsed
+
+
+def _changed(source: Path, why: str) -> PlanFormatError:
+    return PlanFormatError(
+        f"The plan in {source} was changed after it was saved.",
+        why=why,
+        fix="Plan again:\n  autoloader plan --out FILE",
+    )
 
 
 def _damaged(source: Path, name: str, error: Exception) -> PlanFormatError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from autoloader.plan.document import PlanFormatError, canonical, digest_of, from_json, to_json
+from autoloader.plan.document import PlanFormatError, canonical, digest_of, digest_of_json, from_json, to_json
 from autoloader.plan.values import (
     FORMAT_VERSION,
     Action,
@@ -36,6 +36,7 @@ __all__ = [
     "Verdict",
     "canonical",
     "digest_of",
+    "digest_of_json",
     "from_json",
     "to_json",
 ]

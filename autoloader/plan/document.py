@@ -47,7 +47,12 @@ def canonical(data: Any) -> bytes:
 
 def digest_of(plan: Plan) -> str:
     """SHA-256, in hex, of all that the plan says but its id and times; `plan.digest` itself is not read."""
-    data = {key: value for key, value in to_json(plan).items() if key not in _OUTSIDE_DIGEST}
+    return digest_of_json(to_json(plan))
+
+
+def digest_of_json(document: Mapping[str, Any]) -> str:
+    """The digest of a plan as it was written, keys that this version does not know included."""
+    data = {key: value for key, value in document.items() if key not in _OUTSIDE_DIGEST}
     return hashlib.sha256(canonical(data)).hexdigest()
 
 

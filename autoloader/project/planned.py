@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from autoloader.apply import Step
+    from autoloader.spec import Prices
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +101,7 @@ class Planned:
         specs: The specs that it was made from, as data, by name.
         saved: Whether it was read from disk.
         recovered: What was settled of earlier runs right before it was made.
+        prices: The price book that it was priced with; None = read from disk.
     """
 
     plan: Plan
@@ -107,6 +109,7 @@ class Planned:
     specs: Mapping[str, dict[str, Any]]
     saved: bool = False
     recovered: tuple[Step, ...] = ()
+    prices: Prices | None = None
 
     @property
     def refused(self) -> bool:
@@ -144,7 +147,7 @@ class Planned:
         """Write the saved plan: a folder, or an archive when the name ends in `.zip`."""
         from autoloader import savedplan
 
-        savedplan.save(target, self.plan, self.table, self.specs)
+        savedplan.save(target, self.plan, self.table, self.specs, self.prices)
 
     def save_json(self, target: Path) -> None:
         """Write the JSON alone.

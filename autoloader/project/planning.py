@@ -73,7 +73,8 @@ def make_plan(eyes: Eyes, specs: ProjectSpecs, wishes: Wishes) -> Planned:
             *_ways_to_fill(eyes, state, recipes, history, asked, rescued),
         ],
     )
-    return Planned(plan, _all_files(looked), {name: recipe.to_data() for name, recipe in recipes.items()})
+    data = {name: recipe.to_data() for name, recipe in recipes.items()}
+    return Planned(plan, _all_files(looked), data, prices=eyes.settings.prices)
 
 
 def _looked_to_fill(

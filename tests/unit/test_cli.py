@@ -222,6 +222,13 @@ def test_json_into_writes_the_same_plan_beside_the_text(small: Player) -> None:
     assert set(json.loads((small.folder / "plan.json").read_text())) >= PLAN_KEYS
 
 
+def test_a_saved_plan_keeps_the_prices_that_it_was_priced_with(small: Player) -> None:
+    (small.folder / "ingestions" / "autoloader.yml").write_text("prices: {usd_per_gb: 0.75}\n")
+    assert small.run("plan", "--out", "saved").code == 0
+    prices = json.loads((small.folder / "saved" / "prices.json").read_text())
+    assert prices["usd_per_gb"] == "0.75"
+
+
 @pytest.mark.parametrize(
     "words",
     [

@@ -8,7 +8,7 @@ import pytest
 
 from autoloader import savedplan
 from autoloader.errors import SettingsError
-from autoloader.plan import PlanFormatError
+from autoloader.plan import PlanFormatError, digest_of_json
 from autoloader.spec import Prices
 from tests.planning import file, judge, plan_of, spec_of
 
@@ -77,5 +77,34 @@ def test_files_of_an_older_version_lack_columns_and_read_as_null(tmp_path: Path)
     savedplan.save(target, plan_of(FILES), judge(FILES), {})
     old = pq.read_table(target / "files.parquet").drop_columns(["known_state", "slice"])
     pq.write_table(old, target / "files.parquet")
+    data = json.loads((target / "plan.json").read_text())
+    del data["parts"]  # it had none, either
+    (target / "plan.json").write_text(json.dumps(data))
     found = savedplan.load(target).files
     assert found["known_state"].null_count == found.num_rows == 2
+
+
+def test_a_plan_of_another_minor_version_is_judged_by_the_digest_of_what_it_says(tmp_path: Path) -> None:
+    target = tmp_path / "saved"
+    savedplan.save(target, plan_of(FILES), judge(FILES), {})
+    data = json.loads((target / "plan.json").read_text())
+    parts = data.pop("parts")
+    data |= {"format_version": "1.7", "mood": "hopeful"}
+    data["digest"] = digest_of_json(data)
+    (target / "plan.json").write_text(json.dumps(data | {"parts": parts}))
+    assert savedplan.load(target).plan.changes == plan_of(FILES).changes
+
+
+@pytest.mark.parametrize("name", ["files.parquet", "specs.json", "prices.json"])
+@pytest.mark.parametrize("harm", ["another", "gone"])
+def test_a_plan_whose_parts_are_not_those_that_were_saved_is_refused(tmp_path: Path, name: str, harm: str) -> None:
+    target, other = tmp_path / "saved", tmp_path / "other"
+    savedplan.save(target, plan_of(FILES), judge(FILES), {"sales": spec_of().as_data()}, Prices())
+    savedplan.save(other, plan_of(FILES[:1]), judge(FILES[:1]), {}, None)
+    if harm == "gone":
+        (target / name).unlink()
+    else:
+        (target / name).write_bytes((other / name).read_bytes())
+    with pytest.raises((SettingsError, PlanFormatError)) as caught:
+        savedplan.load(target)
+    assert name in str(caught.value)
