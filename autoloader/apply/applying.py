@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, assert_never
 
 import pyarrow as pa
@@ -43,7 +44,7 @@ class Work:
         plan: The plan.
         files: Every file's disposition, `inventory.DIFF`.
         recipes: Recipe per ingestion of the plan.
-        budgets: Gives the budget of one change.
+        budgets: Gives the budget of one change, told the dollars that were spent before it.
         lineage_columns: Whether new tables get lineage columns.
         to_the_letter: Whether the plan is stale as soon as anything moved, as a saved plan is; else loads go on
             beside those of others.
@@ -52,7 +53,7 @@ class Work:
     plan: Plan
     files: pa.Table
     recipes: Mapping[str, Recipe]
-    budgets: Callable[[Change], Budget]
+    budgets: Callable[[Change, Decimal], Budget]
     lineage_columns: bool = True
     to_the_letter: bool = True
 
@@ -86,6 +87,11 @@ class Done:
     def exit_code(self) -> int:
         """The exit code of DESIGN section 5: the gravest of all."""
         return max(self.code, *(error.exit_code for _, error in self.errors), 0)
+
+    @property
+    def spent_usd(self) -> Decimal:
+        """Dollars that the loads so far came to; those without a price are left out."""
+        return sum((Decimal(step.details.get("cost_usd") or 0) for step in self.steps), Decimal(0))
 
     def add(self, other: Done) -> None:
         """Add what another pass came to."""
@@ -306,7 +312,7 @@ def _load(tools: Tools, work: Work, change: Change, lease: Lease, done: Done, st
     )
     done.runs.append(run_id)
     tools.events.send("run_started", run_id=run_id, ingestion=name, lane=lane, files=files.num_rows)
-    budget, started = work.budgets(change), time.monotonic()
+    budget, started = work.budgets(change, done.spent_usd), time.monotonic()
     try:
         loaded = _load_files(tools, work, change, run_id, files, lease, budget, steps)
     except BaseException as error:

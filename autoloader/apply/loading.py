@@ -128,7 +128,7 @@ def load_lane(tools: Tools, target: Target, files: pa.Table, lease: Lease, budge
 def _stop_reason(tools: Tools, budget: Budget, counts: Counts, elapsed_s: float) -> str | None:
     if tools.stop.asked:
         return "interrupted"
-    return budget.exceeded(counts, elapsed_s) if counts.batches else None
+    return budget.exceeded(counts, elapsed_s) if counts.batches else budget.used_up()
 
 
 def _teller(tools: Tools, before: Counts, part: pa.Table) -> Callable[[int, int], None]:

@@ -54,13 +54,17 @@ class Budget:
     """Where loading has to stop. None = no bound.
 
     Attributes:
-        max_usd: Dollars that may be spent.
+        max_usd: Dollars that may be spent here.
+        all_usd: Dollars that the whole apply may spend.
+        before_usd: What it has spent before.
         max_seconds: Wall clock that may be used.
         usd_per_byte: What a loaded byte costs.
         usd_per_second: What a second of compute costs.
     """
 
     max_usd: Decimal | None = None
+    all_usd: Decimal | None = None
+    before_usd: Decimal = Decimal(0)
     max_seconds: float | None = None
     usd_per_byte: Decimal | None = None
     usd_per_second: Decimal | None = None
@@ -80,4 +84,15 @@ class Budget:
         spent = self.spent(counts, elapsed_s)
         if self.max_usd is not None and spent is not None and spent >= self.max_usd:
             return f"max_usd is reached: ${spent:.2f} of ${self.max_usd}"
-        return None
+        return self.used_up(spent)
+
+    def used_up(self, spent: Decimal | None = Decimal(0)) -> str | None:
+        """Whether the whole apply has spent what it may, as a sentence; None while it has not.
+
+        Args:
+            spent: Dollars spent here; None where no price is known.
+        """
+        if self.all_usd is None or spent is None:
+            return None
+        total = self.before_usd + spent
+        return f"max_usd is reached: ${total:.2f} of ${self.all_usd}" if total >= self.all_usd and total > 0 else None

@@ -76,6 +76,7 @@ def apply(  # one parameter per option of the contract
     )
     engines: Any = None
     if saved:
+        _refuse_wishes(target, wishes)
         project, planned = _from_saved(Path(target), env, variables)
     else:
         project = open_project(target, env, variables)
@@ -102,6 +103,7 @@ def apply(  # one parameter per option of the contract
             talk=talk,
             started=engines,
             again=wishes if not saved and (approved or resume is not None) else None,
+            max_usd=wishes.max_usd,
         )
     if output == "json":
         print_json(report.to_json())
@@ -118,6 +120,19 @@ def _from_saved(target: Path, env: str | None, variables: tuple[str, ...]) -> tu
     from autoloader.project import Project
 
     return Project.from_saved_plan(target, env=env, variables=pairs(variables, "--var"))
+
+
+def _refuse_wishes(target: str, wishes: Any) -> None:
+    """A saved plan is carried out as it is; what would have changed it is not passed over in silence."""
+    words = ("select", "due", "confirm", "refresh", "reingest", "fill", "resume")
+    said = [f"--{word}" for word in words if getattr(wishes, word)]
+    if said:
+        raise SettingsError(
+            f"{target} is a saved plan, and {' and '.join(said)} cannot change it any more.",
+            fix=f"Say it when you plan:\n  autoloader plan {' … '.join(said)} … --out FILE"
+            if "--resume" not in said
+            else "Resume without a plan:\n  autoloader apply --resume RUN",
+        )
 
 
 def _agrees(planned: Any) -> bool:

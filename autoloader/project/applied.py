@@ -30,7 +30,8 @@ from autoloader.apply import (
     recover,
     this_process,
 )
-from autoloader.errors import AutoloaderError, LeaseBusyError, PlanStaleError, SettingsError
+from autoloader.cost import money
+from autoloader.errors import AutoloaderError, LeaseBusyError, PlanStaleError, RefusedError, SettingsError
 from autoloader.inventory import Disposition
 from autoloader.plan import Change
 from autoloader.project.backfilling import keep_progress
@@ -65,6 +66,7 @@ class Wanted:
 
     Attributes:
         again: Makes the plan anew where others were quicker; None = that ends the apply.
+        max_usd: Dollars that the whole apply may spend; None = as the settings say.
     """
 
     engine: str | None
@@ -74,6 +76,7 @@ class Wanted:
     talk: Callable[[str], None]
     started: Engines | None
     again: Callable[[tuple[str, ...]], Planned] | None = None
+    max_usd: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,6 +325,8 @@ def _ingestion_of(project: Project, run_id: str) -> str:
 def carry_out(project: Project, planned: Planned, wanted: Wanted) -> Report:
     """Apply a plan; see `Project.apply`."""
     started_at = time.monotonic()
+    if planned.saved and wanted.max_usd is not None:
+        _refuse_cost(planned, wanted.max_usd)
     engines = wanted.started or Engines(project.specs().settings, wanted.engine, wanted.talk)
     with ExitStack() as ends:
         ends.callback(engines.stop)
@@ -335,6 +340,26 @@ def carry_out(project: Project, planned: Planned, wanted: Wanted) -> Report:
     return Report(done, time.monotonic() - started_at, engines.sentence(), newer, waiting)
 
 
+def _refuse_cost(planned: Planned, max_usd: Decimal) -> None:
+    """A saved plan was held against the limits of its day; one that is named with the apply is new.
+
+    Raises:
+        RefusedError: The plan may cost more, or nobody knows what it costs.
+    """
+    loads = [
+        change.impact.cost_usd for change in planned.plan.changes if change.blocked is None and change.impact.works
+    ]
+    expected = [cost.expected for cost in loads if cost is not None]
+    if len(expected) == len(loads) and sum(expected) <= max_usd:
+        return
+    it = f"It may cost {money(sum(expected, Decimal(0)))}" if len(expected) == len(loads) else "Its cost is not known"
+    raise RefusedError(
+        "The saved plan is refused by --max-usd.",
+        why=f"{it}; the limit is ${max_usd}. Nothing was changed.",
+        fix="Raise --max-usd, or plan less:\n  autoloader plan --max-usd N --out FILE",
+    )
+
+
 def _carry_out(
     project: Project, planned: Planned, wanted: Wanted, engines: Engines, events: Events
 ) -> tuple[Done, Planned]:
@@ -345,7 +370,7 @@ def _carry_out(
     """
     done = Done(steps=list(planned.recovered))
     for wait_s in (*_WAITS_S, None):
-        came = _one_pass(project, planned, wanted, engines, events)
+        came = _one_pass(project, planned, wanted, engines, events, done.spent_usd)
         late = [(name, error) for name, error in came.errors if isinstance(error, PlanStaleError | LeaseBusyError)]
         again = wanted.again if wait_s is not None else None
         if late and again is not None and wait_s is not None:
@@ -363,7 +388,9 @@ def _carry_out(
     raise AssertionError("unreachable")
 
 
-def _one_pass(project: Project, planned: Planned, wanted: Wanted, engines: Engines, events: Events) -> Done:
+def _one_pass(
+    project: Project, planned: Planned, wanted: Wanted, engines: Engines, events: Events, before: Decimal
+) -> Done:
     """Apply one plan. That it is stale is an error of each of its ingestions."""
     try:
         _may_be_applied(project, planned)
@@ -384,7 +411,7 @@ def _one_pass(project: Project, planned: Planned, wanted: Wanted, engines: Engin
         plan=planned.plan,
         files=planned.table,
         recipes={name: Recipe.from_data(data) for name, data in planned.specs.items()},
-        budgets=lambda change: _budget(settings, planned, change),
+        budgets=lambda change, spent: _budget(settings, planned, change, wanted.max_usd, before + spent),
         lineage_columns=settings.lineage_columns,
         to_the_letter=planned.saved,
     )
@@ -482,21 +509,31 @@ def _tables(project: Project) -> dict[str, str]:
     return {row.name: row.table for row in project.ledger.ingestions() if row.table}
 
 
-def _budget(settings: Settings, planned: Planned, change: Change) -> Budget:
-    """Where loading stops: the spec's own limits and the guardrails, whichever comes first."""
+def _budget(
+    settings: Settings, planned: Planned, change: Change, max_usd: Decimal | None, before_usd: Decimal
+) -> Budget:
+    """Where loading stops: the spec's own limits and the guardrails, whichever comes first.
+
+    Args:
+        settings: The project's.
+        planned: The plan that is applied.
+        change: Its change that is to be loaded.
+        max_usd: Dollars that the whole apply may spend, asked for with it.
+        before_usd: Dollars that it has spent before this change.
+    """
     spec = _recipe(planned, change).spec
     limits, rails = spec.limits, settings.guardrails
     profile = settings.compute.get(spec.compute.of(change.lane or "live"))
-    dollars = [
-        amount for amount in (limits.max_usd, rails.max_usd.deny if rails.max_usd else None) if amount is not None
-    ]
+    of_all = [amount for amount in (max_usd, rails.max_usd.deny if rails.max_usd else None) if amount is not None]
     seconds = [limits.max_duration.total_seconds()] if limits.max_duration is not None else []
     if rails.max_duration is not None and rails.max_duration.deny is not None:
         seconds.append(float(rails.max_duration.deny))
     per_hour = profile.usd_per_hour if profile is not None else None
     per_gb = settings.prices.usd_per_gb
     return Budget(
-        max_usd=min(dollars, default=None),
+        max_usd=limits.max_usd,
+        all_usd=min(of_all, default=None),
+        before_usd=before_usd,
         max_seconds=min(seconds, default=None),
         usd_per_byte=None if per_gb is None else per_gb / _GB,
         usd_per_second=None if per_hour is None else per_hour / 3600,

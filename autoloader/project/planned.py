@@ -58,7 +58,7 @@ class Wishes:
         Raises:
             SettingsError: `max_usd` is no amount, but infinite or not a number.
         """
-        dollars = None if max_usd is None else Decimal(str(max_usd))
+        dollars = None if max_usd is None else Decimal(str(max_usd).removesuffix(".0"))
         if dollars is not None and not dollars.is_finite():
             raise SettingsError(
                 f"--max-usd {max_usd} is not an amount of dollars.", fix="Write a number like 50 or 12.50."

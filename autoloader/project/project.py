@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from decimal import Decimal
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -167,6 +168,7 @@ class Project:
         talk: Talk | None = None,
         started: Engines | None = None,
         again: Wishes | None = None,
+        max_usd: Decimal | None = None,
     ) -> Report:
         """Carry out a plan. In a notebook its progress shows in the cell by itself.
 
@@ -179,12 +181,14 @@ class Project:
             talk: Told what is going on.
             started: An engine that is starting already.
             again: What was wished of the plan, where it may be made anew unseen if others were quicker.
+            max_usd: Dollars that it may spend in all; loading stops there.
 
         Raises:
             PlanStaleError: The world has moved since the plan.
             LockBusyError: Somebody else is at it.
             EngineError: Spark cannot be had.
-            RefusedError: No plan was given, and the one made now would destroy or rebuild a table.
+            RefusedError: No plan was given, and the one made now would destroy or rebuild a table; or a saved plan
+                may cost more than `max_usd`.
         """
         from autoloader.project.applied import Wanted, carry_out, plan_anew
         from autoloader.project.cells import ways_to_tell
@@ -196,7 +200,7 @@ class Project:
             self._refuse_unseen(planned, started)
         elif again is not None:
             anew = partial(plan_anew, self, again, talk, engine, started)
-        return carry_out(self, planned, Wanted(engine, events, progress, stop, talk, started, anew))
+        return carry_out(self, planned, Wanted(engine, events, progress, stop, talk, started, anew, max_usd))
 
     @staticmethod
     def _refuse_unseen(planned: Planned, started: Engines) -> None:

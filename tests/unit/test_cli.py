@@ -229,6 +229,28 @@ def test_a_saved_plan_keeps_the_prices_that_it_was_priced_with(small: Player) ->
     assert prices["usd_per_gb"] == "0.75"
 
 
+def test_a_saved_plan_that_may_cost_more_than_the_apply_is_to_spend_is_refused(small: Player) -> None:
+    assert small.run("plan", "--out", "saved").code == 0
+    before = small.files()
+    said = small.run("apply", "saved", "--max-usd", "0.0000000001")
+    assert said.code == 3
+    assert "--max-usd" in said.err
+    assert small.files() == before
+
+
+@pytest.mark.parametrize(
+    "words", [("--select", "a"), ("--due",), ("--reingest", "a=**"), ("--refresh", "a=full"), ("--resume", "x")]
+)
+def test_what_would_change_a_saved_plan_is_refused_and_not_ignored(small: Player, words: tuple[str, ...]) -> None:
+    assert small.run("plan", "--out", "saved").code == 0
+    before = small.files()
+    said = small.run("apply", "saved", *words)
+    assert said.code == 1
+    assert words[0] in said.err
+    assert "saved plan" in said.err
+    assert small.files() == before
+
+
 @pytest.mark.parametrize(
     "words",
     [
