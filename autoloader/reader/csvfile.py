@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import itertools
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -107,9 +108,12 @@ def body(path: Path, header: Header, dialect: Dialect, workdir: Path) -> tuple[P
 
 def _outside_comments(lines: Iterator[str], dialect: Dialect) -> Iterator[str]:
     quoted = False
+    escapes = dialect.escape not in ("", dialect.quote)
+    escaped = re.compile(re.escape(dialect.escape) + ".", re.DOTALL)
     for line in lines:
         if quoted or not line.startswith(dialect.comment):
-            quoted ^= bool(dialect.quote) and line.count(dialect.quote) % 2 == 1
+            plain = escaped.sub("", line) if escapes else line
+            quoted ^= bool(dialect.quote) and plain.count(dialect.quote) % 2 == 1
             yield line
 
 
@@ -187,6 +191,8 @@ def open_csv(
         "comment=''",
         "strict_mode=true",
     ]
+    if with_ordinals:
+        options.append(r"new_line='\n'")  # else the first break of any kind decides, also one inside of quotes
     if tolerant:
         options.append("ignore_errors=true")
     if longest_line is not None:

@@ -176,6 +176,15 @@ def test_33_mixed_newlines_are_read(tmp_path: Path) -> None:
     assert all_rows(read(tmp_path, b"a,b\n1,x\r\n2,y\n3,z\r\n", AB)) == [(1, "x"), (2, "y"), (3, "z")]
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_33_breaks_in_quotes_may_be_others_than_those_of_the_records(end: str, tmp_path: Path) -> None:
+    texts = ["x\r\ny", "x\ny", "x\ry", "\r", "\n", "\r\n"]
+    content = f"a,b{end}" + "".join(f'{n},"{text}"{end}' for n, text in enumerate(texts))
+    for first in range(len(texts)):
+        several = content.replace(f"a,b{end}", f'a,b{end}9,"{texts[first]}"{end}')
+        assert all_rows(read(tmp_path, several, AB, max_bad_rows=0)) == [(9, texts[first]), *enumerate(texts)]
+
+
 def test_33_a_quote_that_is_never_closed_fails_the_file(tmp_path: Path) -> None:
     found = read(tmp_path, b'a,b\n1,"x\n2,y\n', AB, max_bad_rows="100%")
     assert found.rows == []
@@ -521,3 +530,6 @@ def test_what_stands_before_the_records_takes_none_of_them_with_it(content: str,
 def test_a_comment_sign_inside_a_record_is_text(tmp_path: Path) -> None:
     found = read(tmp_path, 'a,b\n1,x # y\n2,"p\n# q"\n', AB, dialect=Dialect(comment="#"))
     assert all_rows(found) == [(1, "x # y"), (2, "p\n# q")]
+    escaping = Dialect(comment="#", escape="\\")
+    odd = read(tmp_path, 'a,b\n1,"p\\"q"\n# no record\n2,"\\\\"\n#"\n', AB, dialect=escaping, max_bad_rows=0)
+    assert all_rows(odd) == [(1, 'p"q'), (2, "\\")]

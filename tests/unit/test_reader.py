@@ -98,7 +98,8 @@ ROW = st.fixed_dictionaries(
         "d": st.none() | st.floats(allow_infinity=False, allow_nan=False),
         "n": st.none() | st.decimals(-(10**17), 10**17, places=4),
         "s": st.none()
-        | st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00\x01\r"), max_size=12),
+        | st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00\x01"), max_size=12)
+        | st.text("\r\n\"',", max_size=5),
         "t": st.none() | st.dates(dt.date(1, 1, 1)),
         "m": st.none() | st.datetimes(dt.datetime(1, 1, 2), dt.datetime(9999, 12, 30)),  # noqa: DTZ001
         "z": st.none() | st.datetimes(dt.datetime(1, 1, 2), dt.datetime(9999, 12, 30), timezones=st.just(dt.UTC)),  # noqa: DTZ001
