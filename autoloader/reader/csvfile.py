@@ -301,7 +301,7 @@ def without_ragged(path: Path, header: Header, dialect: Dialect, target: Path) -
             next(source, None)
         for row, (fields, raw, error) in enumerate(_records(source, header, dialect)):
             text = raw.rstrip("\r\n")
-            if not error and len(fields) != width:
+            if not error and len(fields) != width and not _ends_emptily(fields, text, width, dialect.delimiter):
                 word = "field" if len(fields) == 1 else "fields"
                 error = f"has {len(fields)} {word}, the header has {width}"
             if error:
@@ -310,6 +310,12 @@ def without_ragged(path: Path, header: Header, dialect: Dialect, target: Path) -
                 sink.write(f"{row}{dialect.delimiter}{text}\n")
     columns = [pa.array([r[i] for r in rejects], f.type) for i, f in enumerate(PRE_REJECTS)]
     return pa.Table.from_arrays(columns, schema=PRE_REJECTS)
+
+
+def _ends_emptily(fields: Sequence[str], text: str, width: int, delimiter: str) -> bool:
+    """Whether a record has nothing but delimiters after its last column: DuckDB takes that for no fields."""
+    more = len(fields) - width
+    return more > 0 and not any(fields[width:]) and text.endswith(delimiter * more)
 
 
 def _records(source: io.TextIOBase, header: Header, dialect: Dialect) -> Iterator[tuple[list[str], str, str]]:

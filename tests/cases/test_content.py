@@ -166,6 +166,14 @@ def test_32_latin_1_far_from_the_start_is_found_too(tmp_path: Path) -> None:
     assert "Line 50002 is not UTF-8" in (read(tmp_path, content, AB).error or "")
 
 
+@pytest.mark.parametrize("more", ["", "9,too,many\n"])
+def test_31_delimiters_at_the_end_are_no_fields_whatever_stands_in_other_rows(more: str, tmp_path: Path) -> None:
+    content = '0,a,\n"1","b",,\n,,\n3,"c,",\n4,d,""\n5,e,x\n6,f, \n'
+    found = read(tmp_path, f"a,b\n{content}{more}", AB, max_bad_rows="100%")
+    assert all_rows(found) == [(0, "a"), (1, "b"), (None, None), (3, "c,")]
+    assert [r[0] for r in found.rejects][:3] == [4, 5, 6]
+
+
 def test_33_newlines_and_quotes_in_quotes_and_no_final_newline(tmp_path: Path) -> None:
     for newline in ("\n", "\r\n", "\r"):
         content = newline.join(["a,b", f'1,"x{newline}y"', '2,"p""q"', "3,z"])
@@ -179,10 +187,12 @@ def test_33_mixed_newlines_are_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 def test_33_breaks_in_quotes_may_be_others_than_those_of_the_records(end: str, tmp_path: Path) -> None:
     texts = ["x\r\ny", "x\ny", "x\ry", "\r", "\n", "\r\n"]
-    content = f"a,b{end}" + "".join(f'{n},"{text}"{end}' for n, text in enumerate(texts))
-    for first in range(len(texts)):
-        several = content.replace(f"a,b{end}", f'a,b{end}9,"{texts[first]}"{end}')
-        assert all_rows(read(tmp_path, several, AB, max_bad_rows=0)) == [(9, texts[first]), *enumerate(texts)]
+    records = "".join(f'{n},"{text}"{end}' for n, text in enumerate(texts))
+    for first in texts:
+        content = f'a,b{end}9,"{first}"{end}{records}8,ragged,x{end}'
+        found = read(tmp_path, content, AB, max_bad_rows=1)
+        assert all_rows(found) == [(9, first), *enumerate(texts)]
+        assert len(found.rejects) == 1
 
 
 def test_33_a_quote_that_is_never_closed_fails_the_file(tmp_path: Path) -> None:
