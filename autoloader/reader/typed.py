@@ -223,8 +223,9 @@ def map_of(present: str, entries: Cell, item: str) -> Cell:
     twice = f"coalesce(len({keys}) <> len(list_distinct({keys})), false)"
     bad, doubt = (f"({twice} OR {b})" for b in (entries.bad, entries.strict_bad))
     typed = f"CASE WHEN {present} AND NOT {bad} THEN map_from_entries({entries.value}) END"
+    good = f"CASE WHEN {present} THEN map_from_entries({entries.strict_value}) END"  # raises where only `bad` holds
     error = "has a key twice" + (f", or {entries.error}" if entries.error else "")
-    return Cell(typed, bad, error, typed, doubt)
+    return Cell(typed, bad, error, good, doubt)
 
 
 def paired(key: Cell, value: Cell) -> Cell:

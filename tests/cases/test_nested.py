@@ -139,6 +139,33 @@ def test_39_a_map_with_a_key_twice_is_a_bad_value_and_not_a_bad_file(form: str, 
     assert texts.column("m") == [[tuple(pair) for pair in value] for value in values]
 
 
+@pytest.mark.parametrize(("value", "bad"), [("int", 3000000000), ("date", "2024-02-30")])
+@pytest.mark.parametrize("form", ["json", "csv", "parquet"])
+@pytest.mark.parametrize("kind", ["map<string, struct<a: {}>>", "list<map<string, {}>>"])
+def test_a_bad_value_in_a_map_is_a_bad_row_and_never_a_silent_null(
+    kind: str, form: str, value: str, bad: Any, tmp_path: Path
+) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    inner = {"a": bad} if "struct" in kind else bad
+    record = [{"k": inner}] if "list" in kind else {"k": inner}
+    text = json.dumps(record)
+    content: Content = f'{{"m":{text}}}\n'
+    if form == "csv":
+        content = 'm\n"' + text.replace('"', '""') + '"\n'
+    if form == "parquet":
+        leaf = pa.int64() if isinstance(bad, int) else pa.string()
+        held = pa.struct([("a", leaf)]) if "struct" in kind else leaf
+        shape = pa.map_(pa.string(), held)
+        pairs = [[("k", inner)]] if "list" in kind else [("k", inner)]
+        table = pa.table({"m": pa.array([pairs], pa.list_(shape) if "list" in kind else shape)})
+        content = lambda path: pq.write_table(table, path)  # noqa: E731
+    found = read(tmp_path, content, {"m": kind.format(value)}, form, max_bad_rows="100%")
+    assert found.rows == []
+    assert [r[:2] for r in found.rejects] == [(0, "m")]
+
+
 @pytest.mark.parametrize("text", ["[" * 5000 + "]" * 5000, '{"a":' * 300 + "1" + "}" * 300])
 def test_a_value_nested_very_deeply_takes_no_other_file_with_it(text: str, tmp_path: Path) -> None:
     found = read(tmp_path, [f'{{"a":{text}}}\n{{"a":1}}', '{"a":2}'], {"a": "string"}, "json")
