@@ -121,15 +121,13 @@ def _standing(
     others = [c for c in pinned.columns if not {c.name.casefold(), c.file_name.casefold()} & read]
     if spec.table_schema.new_columns != "add" or not others:
         return TableSchema(tuple(held.values())), ()
-    ordered = {
-        c.name.casefold(): held.get(c.name.casefold(), c)
-        for c in pinned.columns
-        if c in others or c.name.casefold() in held
-    }
+    renamed = {c.file_name.casefold(): held[c.name.casefold()] for c in declared.columns}
+    places = [held.get(c.name.casefold()) or renamed.get(c.file_name.casefold(), c) for c in pinned.columns]
+    ordered = [c for c in places if c in others or c.name.casefold() in held]
     gone = [c.name for c in others if c.name.casefold() in before]
     keeps = "new_columns: add keeps reading them; to leave them out, set it to rescue or ignore"
     notes = (f"{spec.name}: {', '.join(gone)} not declared any more; {keeps}",) if gone else ()
-    return TableSchema(tuple({**ordered, **held}.values())), notes
+    return TableSchema(tuple(dict.fromkeys([*ordered, *held.values()]))), notes
 
 
 def _held(column: Column, pinned: TableSchema, before: Mapping[str, str]) -> Column:

@@ -16,7 +16,7 @@ from autoloader.reader.contract import ReadContract
 from autoloader.reader.duck import first_row, from_duck
 from autoloader.reader.raw import Raw, RawColumn
 from autoloader.reader.rows import Layout, Target, facts_join, source_cell
-from autoloader.reader.shapes import SAMPLE_ROWS, UNKNOWN, of_json, of_texts, seen_only
+from autoloader.reader.shapes import SAMPLE_ROWS, UNKNOWN, join, of_json, of_texts, seen_only
 from autoloader.schema import Column, Decimal, ListOf, MapOf, Primitive, Struct, TableSchema, Type, evolve, union
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def check_columns(con: duckdb.DuckDBPyConnection, made: Layout) -> None:
     names = {c.name.casefold() for c in made.new_columns.columns}
     names |= {t.source.name.casefold() for t in made.targets if t.source is not None and _has_more(t, contract)}
     asking = [c for c in made.raw.columns if c.name.casefold() in names]
-    found = [c for c in _types(con, made.raw, asking) if _changes(contract, c)] if asking else []
+    found = [c for c in _types(con, made.raw, asking, contract) if _changes(contract, c)] if asking else []
     if found:
         raise SchemaGrowsError(TableSchema(tuple(found)))
 
@@ -78,16 +78,42 @@ def _has_more(target: Target, contract: ReadContract) -> bool:
     return (
         isinstance(target.column.type, Struct | ListOf | MapOf)
         and target.source is not None
-        and _changes(contract, Column(target.column.file_name, target.source.type))
+        and _changes(contract, Column(target.column.file_name, _as_held(target.source, target.column.type)))
     )
+
+
+def _as_held(source: RawColumn, kind: Type) -> Type:
+    return with_maps(source.type, kind) if source.kind == "json" else source.type
+
+
+def with_maps(found: Type, held: Type) -> Type:
+    """The type of JSON values, of which every object looks like a struct, with maps where the column has maps."""
+    match held, found:
+        case MapOf(key, value), Struct(fields):
+            entry: Type = UNKNOWN
+            for field in fields:
+                entry = join(entry, with_maps(field.type, value))
+            return MapOf(key, entry)
+        case ListOf(element), ListOf(inner):
+            return ListOf(with_maps(inner, element))
+        case Struct(columns), Struct(fields):
+            by_name = {c.file_name.casefold(): c.type for c in columns}
+            return Struct(
+                tuple(replace(f, type=with_maps(f.type, by_name.get(f.name.casefold(), f.type))) for f in fields)
+            )
+        case _:
+            return found
 
 
 def _changes(contract: ReadContract, found: Column) -> bool:
     return evolve(contract.schema, [found], new_columns="add", type_change="rescue") != contract.schema
 
 
-def _types(con: duckdb.DuckDBPyConnection, raw: Raw, columns: Sequence[RawColumn]) -> list[Column]:
+def _types(
+    con: duckdb.DuckDBPyConnection, raw: Raw, columns: Sequence[RawColumn], contract: ReadContract
+) -> list[Column]:
     """The columns with the types that inference gives them; those without any value are left out."""
+    held = {c.file_name.casefold(): c.type for c in contract.schema.columns}
     filled = f"SELECT * FROM ({raw.relation}) WHERE {' OR '.join(f'{c.sql} IS NOT NULL' for c in columns)}"
     kinds: Sequence[Type]
     match columns[0].kind:
@@ -96,7 +122,10 @@ def _types(con: duckdb.DuckDBPyConnection, raw: Raw, columns: Sequence[RawColumn
         case "json":
             lines = con.execute(f"SELECT line FROM ({filled}) LIMIT {SAMPLE_ROWS}").fetchall()
             by_name = {c.name.casefold(): c.type for c in of_json(line for (line,) in lines)}
-            kinds = [by_name.get(c.name.casefold(), UNKNOWN) for c in columns]
+            kinds = [
+                with_maps(by_name.get(c.name.casefold(), UNKNOWN), held.get(c.name.casefold(), UNKNOWN))
+                for c in columns
+            ]
         case "typed":
             kinds = [from_duck(c.duck, UNKNOWN) for c in columns]
         case _:

@@ -13,6 +13,7 @@ from autoloader.schema import (
     Column,
     Decimal,
     ListOf,
+    MapOf,
     Primitive,
     Struct,
     Type,
@@ -226,6 +227,9 @@ def seen_only(kind: Type) -> Type | None:
         case ListOf(element):
             inner = seen_only(element)
             return None if inner is None else ListOf(inner)
+        case MapOf(key, value):
+            entry = seen_only(value)
+            return None if entry is None else MapOf(key, entry)
         case Primitive("unknown"):
             return None
         case _:
