@@ -383,7 +383,7 @@ def rejected_rows(catalog: Catalog, name: str, batch_ids: Sequence[str], paths: 
 
 
 def _among(column: str, values: Sequence[str]) -> BooleanExpression:
-    return In(column, set(values))  # type: ignore[call-arg]  # pydantic's types hide what it takes
+    return In(column, set(values))  # type: ignore[call-arg, misc]  # pydantic's types hide what it takes
 
 
 def highest_rejected(catalog: Catalog, name: str) -> int:
