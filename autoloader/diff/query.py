@@ -15,6 +15,8 @@ from autoloader.diff.rules import BackfillRules, Rules, Selector
 from autoloader.inventory import WORK, Disposition, Lane, same_identity_sql
 
 _WORK = ", ".join(f"'{d}'" for d in sorted(WORK))
+MODIFIED = "make_timestamp(epoch_ns(modified_at) // 1000)"
+"""A cast would round the last nanoseconds of a day into the next one."""
 LATE_MARGIN = "INTERVAL 1 DAY"
 """Without a date in the path, a new file is late when it is this much older than the newest loaded one."""
 
@@ -64,7 +66,7 @@ def _placed(rules: Rules) -> str:
     """Scope of the key, and the file's place in time and in the window."""
     local = f"({rules.instant_sql})::TIMESTAMP" if rules.instant_sql is not None else "NULL::TIMESTAMP"
     by_path = rules.instant_sql is not None and (rules.backfill is None or rules.backfill.by == "path")
-    instant = "path_at" if by_path else "modified_at::TIMESTAMP"
+    instant = "path_at" if by_path else MODIFIED
     inner = f"""
 SELECT *, coalesce(({rules.hidden_sql}) OR ends_with(key, '/'), false) AS hidden,
   {_any(rules.include) if rules.include else "true"} AS included,
@@ -116,7 +118,7 @@ def _judged(rules: Rules) -> str:
     young = f"listed AND modified_at > {_utc(rules.now_at)} - to_microseconds({int(rules.min_age_s * 1e6)})"
     columns = [
         f"({young}) AS young" if rules.min_age_s > 0 else "false AS young",
-        f"(modified_at::TIMESTAMP < {_utc(rules.start_at)}) AS before_start"
+        f"({MODIFIED} < {_utc(rules.start_at)}) AS before_start"
         if rules.start_at
         else "false AS before_start",
         f"(k_next_attempt_at::TIMESTAMP > {_utc(rules.now_at)}) AS not_due",
@@ -153,7 +155,7 @@ def _selected(selector: Selector) -> str:
         return f"k_schema_version = {selector.schema_version}"
     if selector.dates is not None:
         first, last = selector.dates
-        day = "coalesce(data_date, modified_at::DATE)"
+        day = f"coalesce(data_date, {MODIFIED}::DATE)"
         return f"{day} >= DATE '{first}' AND {day} < DATE '{last}'"
     return "false"
 

@@ -272,6 +272,18 @@ def test_a_window_by_modification_time_is_half_open(at: str, inside: bool) -> No
     assert (found["lane"] == "backfill") is inside
 
 
+def test_the_last_nanosecond_before_a_bound_is_before_it() -> None:
+    begin, end = (
+        int(datetime.fromisoformat(f"{year}-01-01T00:00:00+00:00").timestamp()) * 10**9 for year in (2015, 2018)
+    )
+    for at, lane in ((begin - 1, None), (begin, "backfill"), (end - 1, "backfill"), (end, "live")):
+        found = only(judge([{**A, "modified_at": at}], (), spec_of(backfill=backfill(by="modified"))))
+        assert found["lane"] == lane, at
+    started = spec_of(source={"start": "2018-01-01T00:00:00Z"})
+    rows = [{**A, "modified_at": end - 1}, {**file("b.csv"), "modified_at": end}]
+    assert dispositions(judge(rows, (), started)) == {"a.csv": "out_of_scope", "b.csv": "new"}
+
+
 def test_a_path_date_is_a_day_of_the_windows_own_zone() -> None:
     spec = spec_of(source=DAILY, backfill=backfill(timezone="America/New_York"))
     found = judge([file("2015-01-01.csv"), file("2017-12-31.csv"), file("2018-01-01.csv")], (), spec)
