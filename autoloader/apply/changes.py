@@ -132,7 +132,9 @@ def adopt(tools: Tools, recipe: Recipe, row: IngestionRow) -> IngestionRow:
     if table is None:
         raise LakeError(f"There is no table {recipe.spec.destination.table} to adopt.", fix="Plan again.")
     pinned = replace(recipe, schema=recipe.schema or table.schema)
-    return tools.ledger.put_ingestion(row_of(pinned, row, table_uuid=table.uuid), now=tools.clock(), actor=tools.holder)
+    extra = {**(row.extra or {}), "snapshot_id": table.snapshot_id}
+    adopted = row_of(pinned, row, table_uuid=table.uuid, extra=extra)
+    return tools.ledger.put_ingestion(adopted, now=tools.clock(), actor=tools.holder)
 
 
 def forget(tools: Tools, name: str) -> int:

@@ -55,6 +55,8 @@ def _table(case: Case) -> Block | None:
             f"{table} exists with {rows} and was not made by autoloader."
             f" To load into it, run: autoloader state adopt {name}",
         )
+    if behind := _behind(case):
+        return behind
     if case.refresh is not None or not _has_rows(case):
         return None
     if case.table is None and case.moving is not None:
@@ -78,6 +80,21 @@ def _table(case: Case) -> Block | None:
             f" Declare them so in schema.columns, or make the table anew: autoloader plan --refresh {name}=full",
         )
     return None
+
+
+def _behind(case: Case) -> Block | None:
+    """The table has loads that the state does not remember: an older copy, or not the only one."""
+    table = case.moving or case.table
+    if table is None or table.unknown == 0 or table.is_empty:
+        return None
+    name = case.recorded.table if case.recorded else None
+    loads = "1 load" if table.unknown == 1 else f"{table.unknown:,} loads"
+    return Block(
+        "state-behind",
+        f"{name or case.spec.destination.table} holds {loads} that this state does not remember: it is an older copy,"
+        " or another state loads into the table, too. To load again would double rows."
+        f" Run: autoloader rebuild-ledger {case.spec.name}",
+    )
 
 
 def altered(case: Case) -> tuple[str, ...]:

@@ -90,6 +90,7 @@ class TableFacts:
         size_bytes: Bytes of its data files, None = not known.
         lost: Files whose rows left it because somebody rolled it back, by batch; not ours.
         foreign: Snapshots of others since our last recorded one, as far as they are kept; None = not counted.
+        unknown: Of those, the ones of runs of ours that this state knows nothing of.
     """
 
     uuid: str
@@ -101,6 +102,7 @@ class TableFacts:
     size_bytes: int | None = None
     lost: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     foreign: int | None = None
+    unknown: int = 0
 
     @property
     def is_empty(self) -> bool:

@@ -34,7 +34,9 @@ def drift_of(case: Case) -> tuple[str, ...]:
         return (f"{name} was dropped and made anew by someone else",)
     if table.lost:
         return (_rolled_back(case, name, table),)
-    return (*_altered(case, name), *_written(case, name, recorded.snapshot_id, table))
+    loads = "a load" if table.unknown == 1 else f"{table.unknown:,} loads"
+    behind = (f"{name} got {loads} that this state does not remember",) if table.unknown else ()
+    return (*behind, *_altered(case, name), *_written(case, name, recorded.snapshot_id, table))
 
 
 def _written(case: Case, name: str, seen: int | None, table: TableFacts) -> tuple[str, ...]:

@@ -174,7 +174,7 @@ class Report:
     def _last_line(self) -> str:
         counts = self.done.counts
         if not self.done.steps:
-            return "Nothing to do."
+            return "Nothing was done." if self.done.errors else "Nothing to do."
         bad = counts.failed + counts.quarantined + counts.moved
         left = f", {plural(bad, 'file')} not loaded" if bad else ""
         rejected = f", {plural(counts.rejected_rows, 'row')} rejected" if counts.rejected_rows else ""

@@ -100,9 +100,10 @@ def facts_of(lake: Lake, name: str, ledger: Ledger | None = None, ingestion: str
     if table is None:
         return None
     lost: dict[str, tuple[str, ...]] = {}
-    foreign = None
+    foreign, unknown = None, 0
     if ledger is not None and ingestion is not None:
         lost, foreign = _lost(ledger, ingestion, table), _foreign(ledger, ingestion, table)
+        unknown = _unknown(ledger, ingestion, table)
     return TableFacts(
         uuid=table.uuid,
         snapshot_id=table.snapshot_id,
@@ -113,6 +114,7 @@ def facts_of(lake: Lake, name: str, ledger: Ledger | None = None, ingestion: str
         size_bytes=table.size_bytes,
         lost=lost,
         foreign=foreign,
+        unknown=unknown,
     )
 
 
@@ -121,10 +123,30 @@ def _foreign(ledger: Ledger, name: str, table: TableState) -> int:
 
     Those that do are of a run that is loading now, or of one that died before it could record.
     """
-    row = ledger.ingestion(name)
-    seen = ((row.extra if row is not None else None) or {}).get("snapshot_id")
-    since = list(takewhile(lambda info: info.snapshot_id != seen, table.history))
+    seen = _last_seen(ledger, name)
+    since = takewhile(lambda info: info.snapshot_id != seen, table.history)
     return sum(not any(key.startswith("autoloader.") for key in info.summary) for info in since)
+
+
+def _last_seen(ledger: Ledger, name: str) -> int | None:
+    """The table's snapshot after our own last commit, as it is recorded."""
+    row = ledger.ingestion(name)
+    seen: int | None = ((row.extra if row is not None else None) or {}).get("snapshot_id")
+    return seen
+
+
+def _unknown(ledger: Ledger, name: str, table: TableState) -> int:
+    """How many snapshots since the one that was recorded last are of runs that the state has never heard of.
+
+    A run is recorded before it commits anything. So either the state is an older copy of itself, or another state
+    loads into the table as well. Where the recorded snapshot is in the history no more, nothing is told.
+    """
+    seen = _last_seen(ledger, name)
+    if seen is not None and all(info.snapshot_id != seen for info in table.history):
+        return 0
+    since = takewhile(lambda info: info.snapshot_id != seen, table.history)
+    runs = [info.summary.get("autoloader.run-id") for info in since]
+    return sum(run is not None and ledger.run(run) is None for run in runs)
 
 
 def _lost(ledger: Ledger, name: str, table: TableState) -> dict[str, tuple[str, ...]]:

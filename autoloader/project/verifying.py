@@ -19,6 +19,8 @@ SELECT coalesce(l.src_file_id, t.src_file_id) AS src_file_id, coalesce(l.file_pa
     WHEN t.src_file_id IS NULL AND t.rows IS NOT NULL THEN 'rows without a source file: another writer added them'
     WHEN l.src_file_id IS NULL AND t.rows = k.rows THEN NULL
     WHEN l.src_file_id IS NULL THEN 'rows of a file version that the ledger does not know'
+    WHEN t.batches > 1 THEN 'its rows were committed by more than one batch'
+    WHEN t.paths > 1 THEN 'rows of more than one file have its number'
     WHEN t.rows IS NULL AND l.rows > 0 THEN 'the ledger has rows of it, the table has none'
     WHEN t.rows IS DISTINCT FROM l.rows AND NOT (t.rows IS NULL AND l.rows = 0) THEN 'row counts differ'
     WHEN l.batches > 1 THEN 'committed in more than one batch'
@@ -96,10 +98,12 @@ def _kept(project: Project, name: str) -> pa.Table:
 
 
 def _table_files(project: Project, table: str) -> pa.Table:
-    import pyarrow as pa
-
-    counts = project.lake.row_counts(table, with_paths=True)
-    return pa.table({"src_file_id": counts["src_file_id"], "file_path": counts["file_path"], "rows": counts["rows"]})
+    """One row per version that has rows in the table: `src_file_id, file_path, rows, batches, paths`."""
+    counts = project.lake.row_counts(table, with_paths=True).group_by("src_file_id")
+    found = counts.aggregate(
+        [("file_path", "min"), ("rows", "sum"), ("batch_id", "count_distinct"), ("file_path", "count_distinct")]
+    )
+    return found.rename_columns(["src_file_id", "file_path", "rows", "batches", "paths"])
 
 
 def _violations(ledger_files: pa.Table, table_files: pa.Table | None, kept: pa.Table) -> list[dict[str, Any]]:
@@ -111,6 +115,8 @@ def _violations(ledger_files: pa.Table, table_files: pa.Table | None, kept: pa.T
             "src_file_id": pa.array([], pa.int64()),
             "file_path": pa.array([], pa.string()),
             "rows": pa.array([], pa.int64()),
+            "batches": pa.array([], pa.int64()),
+            "paths": pa.array([], pa.int64()),
         }
     )
     with duckdb.connect(":memory:", config={"enable_external_access": False}) as con:

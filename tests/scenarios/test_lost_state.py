@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
 import pytest
 
 from tests.playing import LocalStore, Player, Store, work
@@ -62,3 +66,57 @@ def test_a_rebuilt_state_gives_no_id_again_under_which_rejected_rows_are_kept(
     player.apply()
     rejected = player.table("shop.sales__quarantine").to_pylist()
     assert len(rejected) == len({row["src_file_id"] for row in rejected}) == 3
+
+
+def copy_state(source: Path, target: Path) -> None:
+    """A copy of a state as `sqlite3 .backup` makes it."""
+    with closing(sqlite3.connect(source)) as old, closing(sqlite3.connect(target)) as new:
+        old.backup(new)
+
+
+@pytest.mark.slow
+def test_a_state_that_was_put_back_to_an_older_copy_is_refused_and_rebuilt_and_nothing_is_doubled(
+    player: Player, local_store: LocalStore
+) -> None:
+    state, copy = player.folder / ".autoloader" / "state.db", player.folder / "copy.db"
+    player.spec(SPEC.format(root=local_store.root))
+    local_store.put("1.csv", "day,amount\n1,1\n")
+    local_store.put("2.csv", "day,amount\n2,2\n")
+    player.apply()
+    copy_state(state, copy)
+    local_store.put("2.csv", "day,amount\n2,20\n")
+    local_store.put("3.csv", "day,amount\n3,3\n")
+    player.apply()
+    rows = [(1, 1), (2, 20), (3, 3)]
+
+    copy_state(copy, state)
+    said = player.run("plan")
+    assert said.code == 3
+    assert "state-behind" in said.out
+    assert "rebuild-ledger sales" in said.out
+    assert "shop.sales got a load that this state does not remember" in player.plan("--refresh-only")["drift"]
+    player.apply(code=3)
+    assert sorted((r["day"], r["amount"]) for r in player.rows("shop.sales")) == rows
+    assert player.run("rebuild-ledger", "sales", "-y").code == 0
+    player.no_changes()
+    assert player.run("verify", "sales").code == 0
+    local_store.put("4.csv", "day,amount\n4,4\n")
+    player.apply()
+    assert sorted((r["day"], r["amount"]) for r in player.rows("shop.sales")) == [*rows, (4, 4)]
+
+
+@pytest.mark.slow
+def test_verify_finds_a_file_version_whose_rows_were_committed_by_two_batches(
+    player: Player, local_store: LocalStore
+) -> None:
+    player.spec(SPEC.format(root=local_store.root))
+    local_store.put("1.csv", "day,amount\n1,1\n")
+    player.apply()
+    with player.iceberg("shop.sales") as table:
+        rows = table.scan().to_arrow()
+        table.append(rows.set_column(rows.schema.get_field_index("_batch_id"), "_batch_id", [["another batch"]]))
+    said = player.run("verify", "sales", "--format", "json")
+    assert said.code == 1
+    [found] = said.json["violations"]
+    assert found["violation"] == "its rows were committed by more than one batch"
+    assert (found["ledger_rows"], found["table_rows"]) == (1, 2)

@@ -122,6 +122,17 @@ def test_a_table_that_was_made_anew_behind_our_back_is_not_trusted() -> None:
     assert one(plan).blocked.by == "table-replaced"
 
 
+def test_loads_that_the_state_does_not_remember_hold_back_loading_until_the_ledger_is_rebuilt() -> None:
+    plan = plan_of([A, B], [remembered(A)], table=dataclasses.replace(TABLE, unknown=2))
+    change = one(plan)
+    assert change.blocked.by == "state-behind"
+    assert "2 loads" in change.blocked.message
+    assert "rebuild-ledger sales" in change.blocked.message
+    assert plan.drift == ("shop.sales got 2 loads that this state does not remember",)
+    emptied = dataclasses.replace(TABLE, unknown=2, rows=0)
+    assert one(plan_of([A, B], [remembered(A)], table=emptied)).blocked is None
+
+
 def test_a_write_by_someone_else_is_drift_and_no_stop() -> None:
     spec = spec_of()
     plan = plan_of([A], [remembered(A)], spec, recorded=recorded_of(spec, snapshot_id=10))
