@@ -118,9 +118,7 @@ def _judged(rules: Rules) -> str:
     young = f"listed AND modified_at > {_utc(rules.now_at)} - to_microseconds({int(rules.min_age_s * 1e6)})"
     columns = [
         f"({young}) AS young" if rules.min_age_s > 0 else "false AS young",
-        f"({MODIFIED} < {_utc(rules.start_at)}) AS before_start"
-        if rules.start_at
-        else "false AS before_start",
+        f"({MODIFIED} < {_utc(rules.start_at)}) AS before_start" if rules.start_at else "false AS before_start",
         f"(k_next_attempt_at::TIMESTAMP > {_utc(rules.now_at)}) AS not_due",
         f"(NOT known AND NOT in_window AND instant < newest_instant{margin}) AS late",
         f"({_late_slice(rules.backfill)}) AS late_slice",
