@@ -69,11 +69,21 @@ def notes_of(case: Case) -> tuple[str, ...]:
         return ()
     name = case.spec.name
     notes = []
-    kept = case.count(Disposition.OUT_OF_SCOPE)
-    if kept:
+    rebuilt = case.refresh is not None and case.refresh[0] == "full"  # then nothing of the old table is kept
+    early = _never_loaded(case.files)
+    if early:
+        begin = "backfill.from" if case.spec.source.start == "all" else "source.start or backfill.from"
+        notes.append(f"{name}: {files_text(early)} dated before {begin}, never loaded")
+    kept = case.count(Disposition.OUT_OF_SCOPE) - early
+    if kept and rebuilt:
+        notes.append(f"{name}: {files_text(kept)} out of scope; the rebuilt table has no rows of them")
+    elif kept:
         notes.append(f"{name}: {files_text(kept)} out of scope; what was loaded is kept")
     _, gone = known_and_gone(case)
-    if gone and case.spec.source.on_delete == "keep":
+    away = case.count(Disposition.MISSING)
+    if away and rebuilt:
+        notes.append(f"{name}: {files_text(away)} gone from storage; the rebuilt table has no rows of them")
+    elif gone and case.spec.source.on_delete == "keep":
         notes.append(f"{name}: {files_text(gone)} gone from storage; rows are kept (on_delete: keep)")
     waiting = case.count(Disposition.DEFERRED)
     again = case.asked.reingest.get(name, ())
@@ -86,6 +96,12 @@ def notes_of(case: Case) -> tuple[str, ...]:
         notes.append(f"{name}: {files_text(given_up)} set aside; see them: autoloader files {name} --state QUARANTINED")
     notes += _moved_source(case)
     return tuple(notes)
+
+
+def _never_loaded(files: pa.Table) -> int:
+    """Files of before the begin of a window or of the source, which have no rows."""
+    out = pc.equal(files["disposition"], Disposition.OUT_OF_SCOPE.value)
+    return int(pc.sum(pc.and_(out, pc.ends_with(files["reason"], "never loaded"))).as_py() or 0)
 
 
 def _why_waiting(files: pa.Table) -> str:

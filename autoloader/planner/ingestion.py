@@ -11,7 +11,15 @@ from autoloader.plan import Action, Block, Change, Diagnostic, Operation, Reason
 from autoloader.planner.blocks import WAITING, loaded_count, protection, standing_block
 from autoloader.planner.findings import diagnostics_of, drift_of, notes_of
 from autoloader.planner.impacts import impact_of
-from autoloader.planner.loads import Case, files_text, loads, refresh_operations, skipped_by_start, swap_operations
+from autoloader.planner.loads import (
+    Case,
+    files_text,
+    loads,
+    lost_rows,
+    refresh_operations,
+    skipped_by_start,
+    swap_operations,
+)
 from autoloader.planner.schemas import schema_change
 from autoloader.schema import to_data
 from autoloader.spec import Effect, KeyChange, change_effects
@@ -237,13 +245,14 @@ def _rebuild_alone(case: Case) -> list[Change]:
     number = loaded_count(case)
     rows = "the rows" if case.table is None or case.table.rows is None else f"{case.table.rows:,} rows"
     leaving = f"{rows} of {files_text(number)} leave the table and are not loaded again"
+    empty = "there are no files to load" + (f": {rows} leave the table for good" if lost_rows(case) else "")
     detail = f"refresh {mode} is asked for" + (f" ({request})" if request else "")
     return [
         Change(
             ingestion=case.spec.name,
             actions=(Action.REBUILD,),
             reason=Reason.REFRESH_REQUESTED,
-            detail=f"{detail}: {leaving}" if mode == "new-only" else f"{detail}; there are no files to load",
+            detail=f"{detail}: {leaving}" if mode == "new-only" else f"{detail}; {empty}",
             lane="refresh",
             before={
                 "table": case.spec.destination.table,

@@ -139,6 +139,9 @@ def _detail(case: Case, lane: Lane, groups: Sequence[Group], estimated: Estimate
         sentence += f", of {oldest}" if oldest == newest else f", of {oldest} to {newest}"
     if estimated is not None:
         sentence += f", in {estimated.batches:,} batch{'es' * (estimated.batches != 1)}"
+    if lane == Lane.REFRESH and (lost := lost_rows(case)):
+        leaves = f"row{'s' * (lost != 1)} of files that are gone, replaced or out of scope leave{'s' * (lost == 1)}"
+        sentence += f"; {lost:,} {leaves} for good"
     waiting = case.count(Disposition.DEFERRED, lane=lane)
     return sentence + (f"; {files_text(waiting)} must wait for a later run" if waiting else "")
 
@@ -233,6 +236,15 @@ def refresh_operations(case: Case) -> list[Operation]:
         case "new-only":
             rows = case.table.rows if case.table else None
             return [Operation("table_emptied", {"table": table, "files": known, "rows": rows})]
+
+
+def lost_rows(case: Case) -> int:
+    """Rows that a full rebuild does not bring back: those of no file that it loads; 0 = none, or not known."""
+    if case.refresh is None or case.refresh[0] != "full" or case.table is None or case.table.rows is None:
+        return 0
+    again = [g.replaced_rows for g in case.groups if g.lane == Lane.REFRESH and g.is_work and g.replaced_files]
+    known = [rows for rows in again if rows is not None]
+    return max(0, case.table.rows - sum(known)) if len(known) == len(again) else 0
 
 
 def swap_operations(case: Case) -> list[Operation]:

@@ -290,6 +290,24 @@ def test_refresh_full_rebuilds_aside_and_swaps() -> None:
     assert change.symbol == "-/+"
 
 
+def test_refresh_full_says_which_rows_do_not_come_back() -> None:
+    table = dataclasses.replace(TABLE, rows=20)
+    asked = Asked(refresh={"sales": "full"}, confirmed=frozenset({"sales"}))
+    memory = [remembered(A), remembered(B, src_file_id=8)]
+    plan = plan_of([A], memory, asked=asked, table=table)
+    assert "; 10 rows of files that are gone, replaced or out of scope leave for good" in one(plan).detail
+    assert "sales: 1 file gone from storage; the rebuilt table has no rows of them" in plan.notes
+    assert not [note for note in plan.notes if "kept" in note]
+    assert "for good" not in one(plan_of([A, B], memory, asked=asked, table=table)).detail
+    assert "20 rows leave the table for good" in one(plan_of([], memory, asked=asked, table=table)).detail
+
+
+def test_files_before_a_window_that_were_never_loaded_are_not_said_to_be_kept() -> None:
+    spec = spec_of(source={"path_date": "{Y}-{m}-{d}"}, backfill={"from": "2020-01-01"})
+    plan = plan_of([file("2019-01-01.csv"), file("2021-01-01.csv")], (), spec)
+    assert "sales: 1 file dated before backfill.from, never loaded" in plan.notes
+
+
 def test_a_refresh_is_done_once_per_request() -> None:
     spec = spec_of(refresh={"mode": "full", "request": "r1"})
     assert "request_recorded" in operations(one(plan_of([A], [remembered(A)], spec)))
