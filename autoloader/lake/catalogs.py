@@ -111,6 +111,11 @@ def explain(what: str, error: BaseException) -> LakeError:
         or "ACCESS_DENIED" in text
     ):
         fix = "the credentials in use may not do this: allow it, or switch to credentials that may."
+    elif kind == "FileNotFoundError":
+        fix = (
+            "a file that the table is made of is gone: put it back, or build the table anew:\n"
+            "  autoloader plan --refresh NAME=full"
+        )
     elif is_full_disk(error):
         fix = "free some space, then run the same command again."
     elif kind in ("NoSuchTableError", "NoSuchIcebergTableError", "NoSuchNamespaceError"):

@@ -36,6 +36,13 @@ COUNTS: Final = pa.schema(
 )
 """One row per source file version that has rows in the table; path, batch and time only when asked for."""
 
+_KINDS: Final[dict[str, pa.DataType]] = {
+    "_src_file_id": pa.int64(),
+    "_src_path": pa.string(),
+    "_batch_id": pa.string(),
+    "_ingested_at": pa.timestamp("us", tz="UTC"),
+    "_rescued": pa.string(),
+}
 _READERS: Final = 8
 _LONG: Final = LongType()
 
@@ -145,8 +152,7 @@ def row_counts(table: Table, branch: str | None, snapshot_id: int | None, *, wit
 
 def _summed(parts: list[pa.Table], names: list[str], rows: str) -> pa.Table:
     if not parts:
-        kinds = [pa.int64(), pa.string(), pa.string(), pa.timestamp("us", tz="UTC")][: len(names)]
-        return pa.schema([*zip(names, kinds, strict=True), (rows, pa.int64())]).empty_table()
+        return pa.schema([*((name, _KINDS[name]) for name in names), (rows, pa.int64())]).empty_table()
     found = pa.concat_tables(parts).group_by(names).aggregate([(rows, "sum")])
     return (
         found.rename_columns([*names, rows])
@@ -178,7 +184,11 @@ def _only_id(file: DataFile, field_id: int) -> int | None:
 
 
 def _batches(table: Table, file: DataFile, field_ids: list[int]) -> Iterator[Any]:
-    """Columns of a data file by field id, in that order; a column that the file has not is null."""
+    """Lineage columns of a data file by field id, in that order; a column that the file has not is null.
+
+    They are of the types of `_KINDS`: another writer's file may hold large strings or dictionaries.
+    """
+    kinds = [_KINDS[table.schema().find_column_name(i) or ""] for i in field_ids]
     place = local_path(file.file_path)
     source: Any = place if place is not None else table.io.new_input(file.file_path).open()
     with pq.ParquetFile(source) as parquet:
@@ -190,6 +200,7 @@ def _batches(table: Table, file: DataFile, field_ids: list[int]) -> Iterator[Any
         wanted = [names[i] for i in field_ids if i in names]
         for batch in parquet.iter_batches(columns=wanted):
             columns = [
-                batch.column(names[i]) if i in names else pa.nulls(batch.num_rows, pa.string()) for i in field_ids
+                batch.column(names[i]).cast(kind) if i in names else pa.nulls(batch.num_rows, kind)
+                for i, kind in zip(field_ids, kinds, strict=True)
             ]
             yield pa.RecordBatch.from_arrays(columns, names=[str(i) for i in field_ids])

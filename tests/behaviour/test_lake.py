@@ -9,6 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from autoloader.errors import CommitConflictError, LakeError
@@ -146,6 +148,37 @@ def test_row_counts_tell_path_and_batch_when_asked(local: Lake) -> None:
     ]
     held = local.files_holding("raw.flights", [2, 77])
     assert [(h.held, h.rows, h.empties) for h in held] == [({2: 2}, 5, False)]
+
+
+def test_rows_of_another_writer_are_counted_beside_ours_whatever_its_files_are_like(
+    local: Lake, tmp_path: Path
+) -> None:
+    local.create("raw.flights", FLIGHTS)
+    load(local, rows_of(1, 3))
+    table = local._catalog.load_table("raw.flights")
+    table.append(pa.table({"id": pa.array([7], pa.int64()), "name": ["x"]}))  # its strings are large ones
+    narrow = tmp_path / "narrow.parquet"
+    pq.write_table(pa.table({"id": pa.array([8, 9], pa.int64()), "name": ["y", "z"]}), narrow)  # no lineage, no ids
+    table.add_files([str(narrow)])
+    assert [(r["src_file_id"], r["rows"]) for r in local.row_counts("raw.flights").to_pylist()] == [(1, 3), (None, 3)]
+    assert local.row_counts("raw.flights", with_paths=True).select(
+        ["src_file_id", "file_path", "rows"]
+    ).to_pylist() == [
+        {"src_file_id": 1, "file_path": "file:///f1", "rows": 3},
+        {"src_file_id": None, "file_path": None, "rows": 3},
+    ]
+    assert [h.held for h in local.files_holding("raw.flights", [1])] == [{1: 3}]
+    assert local.files_rescuing("raw.flights", ["a"], []) == ()
+
+
+def test_a_data_file_that_is_gone_is_named_with_the_way_to_build_the_table_anew(local: Lake) -> None:
+    local.create("raw.flights", FLIGHTS)
+    load(local, rows_of(1))
+    (held,) = local.files_holding("raw.flights", [1])
+    Path(held.path.removeprefix("file://")).unlink()
+    with pytest.raises(LakeError, match="--refresh NAME=full") as caught:
+        local.row_counts("raw.flights", with_paths=True)
+    assert Path(held.path).name in caught.value.why
 
 
 def test_removing_a_file_that_another_writer_removed_is_a_conflict_and_adds_nothing(local: Lake) -> None:
