@@ -56,10 +56,10 @@ def _altered(case: Case, name: str) -> tuple[str, ...]:
 def _rolled_back(case: Case, name: str, table: TableFacts) -> str:
     paths = [path for batch in table.lost.values() for path in batch]
     shown = ", ".join(paths[:_SHOWN_PROBLEMS]) + (" and others" if len(paths) > _SHOWN_PROBLEMS else "")
-    again = "".join(f"\n  autoloader plan --reingest {case.spec.name}=batch:{batch}" for batch in list(table.lost)[:3])
+    again = "".join(f" --reingest {case.spec.name}=batch:{batch}" for batch in list(table.lost)[:3])
     return (
         f"{name} was rolled back by someone else: rows of {files_text(len(paths))} left it ({shown})."
-        f" To load them again:{again}"
+        f" To load them again, run: autoloader plan{again}"
     )
 
 

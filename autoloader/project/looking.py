@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from autoloader.lake import Lake, TableState
-    from autoloader.ledger import IngestionRow, Ledger
+    from autoloader.ledger import BatchRow, IngestionRow, Ledger
     from autoloader.matching import FolderFilter
 
 _AT_ONCE: Final = 4
@@ -151,19 +151,33 @@ def _unknown(ledger: Ledger, name: str, table: TableState) -> int:
 
 def _lost(ledger: Ledger, name: str, table: TableState) -> dict[str, tuple[str, ...]]:
     """Files that count as loaded by a batch whose snapshot is not in the table's history any more, per batch."""
-    if not table.astray:
+    known = table.astray.union(info.snapshot_id for info in table.history)
+    seen = _last_seen(ledger, name)
+    if not table.astray and (seen is None or seen in known):
         return {}
     import pyarrow.compute as pc
 
     held = ledger.files(name)["src_file_id"].combine_chunks().drop_null()
     found: dict[str, tuple[str, ...]] = {}
     for batch in ledger.batches(ingestion=name):
-        if batch.snapshot_id in table.astray:
+        if batch.snapshot_id in table.astray or _undone(batch, known, table):
             files = ledger.versions(name, batch_id=batch.batch_id)
-            paths = files.filter(pc.is_in(files["src_file_id"], held))["file_path"].to_pylist()
+            rows = files.filter(pc.and_(pc.is_in(files["src_file_id"], held), pc.greater(files["rows"], 0)))
+            paths = rows["file_path"].to_pylist()
             if paths:
                 found[batch.batch_id] = tuple(paths)
     return found
+
+
+def _undone(batch: BatchRow, known: frozenset[int], table: TableState) -> bool:
+    """Whether a batch was begun after all that the table has, and its snapshot is unknown there.
+
+    Somebody rolled the table back and expired what it was rolled back over, or put the catalog back to an older copy.
+    A snapshot that expired in its time is older than the table's newest.
+    """
+    if batch.snapshot_id is None or batch.snapshot_id in known:
+        return False
+    return not table.history or batch.claimed_at > table.history[0].committed_at
 
 
 def history_of(ledger: Ledger, name: str) -> tuple[History, ...]:
