@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from autoloader.errors import ReadError
 from autoloader.reader.duck import first_row, literal
-from autoloader.schema import Column, ListOf, Primitive, Struct, TableSchema, Type, union
+from autoloader.schema import Column, Decimal, ListOf, MapOf, Primitive, Struct, TableSchema, Type, union
 
 if TYPE_CHECKING:
     import duckdb
@@ -27,6 +27,7 @@ _KINDS: Final = {
     "NULL": "string",
     "JSON": "string",
 }
+_WHOLE: Final = ("UBIGINT", "BIGINT")
 _LONG: Final = "[0-9][0-9.]{15,}"
 MARK: Final = "\x01"
 _MARKS: Final = tuple(map(chr, (*range(1, 8), 11, *range(14, 32))))  # those that JSON can only write as \u00xx
@@ -340,6 +341,35 @@ def structure_type(structure: Any, depth: int = 0) -> Type:
     if isinstance(structure, tuple):
         return Primitive("string")
     return Primitive(_KINDS.get(str(structure), "string"))
+
+
+def is_kind(structure: Any, target: Type) -> bool:
+    """Whether values of a structure are what a type is in JSON, which has no times, no decimals and no widths."""
+    if structure == "NULL" or target == Primitive("string"):
+        return True
+    if isinstance(structure, tuple):
+        return all(is_kind(option, target) for option in structure[1:])
+    if structure == "JSON":  # an empty object, or what is too deep to be looked into
+        return not isinstance(target, Primitive | Decimal)
+    match target:
+        case Struct(fields) if isinstance(structure, dict):
+            types = {f.file_name.casefold(): f.type for f in fields}
+            parts = ((inner, types.get(key.casefold())) for key, inner in structure.items())
+            return all(kind is None or is_kind(inner, kind) for inner, kind in parts)
+        case MapOf(_, value) if isinstance(structure, dict):
+            return all(is_kind(inner, value) for inner in structure.values())
+        case ListOf(element) if isinstance(structure, list):
+            return all(is_kind(inner, element) for inner in structure)
+        case Primitive("boolean"):
+            return str(structure) == "BOOLEAN"
+        case Primitive("int" | "long"):
+            return structure in _WHOLE
+        case Primitive("float" | "double") | Decimal():
+            return structure in (*_WHOLE, "DOUBLE")
+        case Primitive():
+            return str(structure) == "VARCHAR"
+        case _:
+            return False
 
 
 def pointer(key: str) -> str:

@@ -16,7 +16,7 @@ from autoloader.reader.contract import ReadContract
 from autoloader.reader.duck import duck_type, literal, name
 from autoloader.reader.guards import Text, Usual, matches
 from autoloader.reader.jsoncells import json_column, json_text, marked_numbers, unknown_parts
-from autoloader.reader.jsonlook import MARK, in_json
+from autoloader.reader.jsonlook import MARK, in_json, is_kind
 from autoloader.reader.raw import Raw, RawColumn
 from autoloader.reader.typed import typed_cell
 from autoloader.reader.typedjson import json_of, unknown_typed
@@ -106,7 +106,7 @@ def _target(column: Column, source: RawColumn | None, part: int | None, contract
         return Target(column, Cell(null_of(column.type), "false", ""), "NULL", None)
     cell = source_cell(source, column.type, strict=contract.new_columns == "fail")
     changed = cell.bad != "false" and source.kind != "text" and not fits(source.type, column.type)
-    if changed and contract.type_change == "fail":
+    if changed and contract.type_change == "fail" and not (source.kind == "json" and is_kind(source.duck, column.type)):
         raise ReadError(
             f"Column {source.name} is {source.type} in the file and {column.type} in the table.",
             why="The contract says type_change: fail.",

@@ -258,6 +258,30 @@ def test_36_a_key_of_several_kinds_follows_the_contract(tmp_path: Path) -> None:
     assert changed.rows[1]["_rescued"] == '{"a":"q"}'
 
 
+@pytest.mark.parametrize(
+    ("kind", "good", "other"),
+    [
+        ("double", ["1", "2.5", "null"], '"1"'),
+        ("decimal(5,2)", ["1", "2.5"], '"1.25"'),
+        ("int", ["1", "-2"], "1.5"),
+        ("date", ['"2024-01-01"', "null"], "20240101"),
+        ("timestamptz", ['"2024-01-01T00:00:00Z"'], "true"),
+        ("map<string, date>", ['{"k":"2024-01-01"}', "{}"], '{"k":1}'),
+        ("list<struct<a: long, b: uuid>>", ['[{"a":1}]', "[]"], '[{"a":"1"}]'),
+        ("long", ["null"], "[1]"),
+    ],
+)
+def test_36_what_a_type_is_in_json_is_no_change_of_it(kind: str, good: list[str], other: str, tmp_path: Path) -> None:
+    content = "".join(f'{{"a":{value}}}\n' for value in good)
+    found = read(tmp_path, content, {"a": kind}, "json", type_change="fail", max_bad_rows=0)
+    assert found.error is None
+    assert len(found.rows) == len(good)
+    changed = read(
+        tmp_path, f'{content}{{"a":{other}}}\n', {"a": kind}, "json", type_change="fail", max_bad_rows="100%"
+    )
+    assert "type_change: fail" in (changed.error or "")
+
+
 def test_36_objects_beside_scalars_keep_their_fields(tmp_path: Path) -> None:
     content = b'{"s":{"x":1}}\n{"s":5}\n{"s":{"X":2,"new":3}}\n{"s":null}\n'
     found = read(tmp_path, content, {"s": "struct<x: int>"}, "json", max_bad_rows=1)
