@@ -193,6 +193,9 @@ def _newest(found: pa.Table) -> pa.Table:
     table = pa.table(columns)
     newest = table.group_by("file_path").aggregate([("src_file_id", "max")])["src_file_id_max"]
     table = table.filter(pc.is_in(table["src_file_id"], newest.combine_chunks()))
+    key = [name for name in table.column_names if name not in {"rows", "batch"}]
+    table = table.group_by(key).aggregate([("rows", "sum"), ("batch", "max")])  # two batches may have doubled a version
+    table = table.rename_columns([*key, "rows", "batch"])
     at = pc.floor_temporal(table["modified_at_ns"].cast(pa.timestamp("ns", tz="UTC")), unit="microsecond")
     return table.append_column("modified_at", at.cast(pa.timestamp("us", tz="UTC")))
 

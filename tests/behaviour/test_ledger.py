@@ -616,6 +616,16 @@ def test_a_lost_ledger_is_rebuilt_from_lineage(ledger: Ledger) -> None:
     assert ledger.acquire("flights", "load", "me", 60, NOW).token > 77
 
 
+def test_a_version_whose_rows_came_by_two_batches_is_rebuilt_as_one_file_with_all_of_them(ledger: Ledger) -> None:
+    load(ledger, diff(paths(1)))
+    found = pa.table(
+        {"file_path": paths(1) * 2, "src_file_id": [7, 7], "rows": [10, 10], "batch_id": ["b1", "b2"]},
+    )
+    assert ledger.rebuild("flights", found, now=NOW).files == 1
+    [row] = remembered(ledger).values()
+    assert (row["src_file_id"], row["rows"], row["etag"]) == (7, 20, "etag-1")
+
+
 def test_a_naive_time_is_refused(ledger: Ledger) -> None:
     with pytest.raises(LedgerError, match="zone"):
         ledger.acquire("flights", "load", "me", 60, NOW.replace(tzinfo=None))
