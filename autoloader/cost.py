@@ -181,7 +181,7 @@ def rates(
     speed = BYTES_PER_SECOND[format or DEFAULT_FORMAT] * _cores(profile) / DEFAULT_CORES
     per_byte, per_file = factor / speed, factor * SECONDS_PER_FILE
     hourly = profile.usd_per_hour if profile is not None else None
-    flat = _flat_rate(prices, hourly)
+    flat = flat_rate(prices, hourly)
     if hourly is None and flat is None:
         return Rates(None, None, per_byte, per_file)
     second = float(hourly) / 3600 if hourly is not None else 0.0
@@ -231,8 +231,8 @@ def _quantile(ordered: Sequence[float], part: float) -> float:
     return ordered[below] + (ordered[above] - ordered[below]) * (place - below)
 
 
-def _flat_rate(prices: Prices, hourly: Decimal | None) -> Decimal | None:
-    """Dollars per GB. The default stands for compute, so a known hourly price takes its place."""
+def flat_rate(prices: Prices, hourly: Decimal | None) -> Decimal | None:
+    """Dollars per GB; None = not priced so. The default stands for compute, so a known hourly price takes its place."""
     explicit = "usd_per_gb" in prices.model_fields_set
     return prices.usd_per_gb if explicit or hourly is None else None
 
@@ -246,7 +246,7 @@ def _cost(
 ) -> tuple[Range | None, str]:
     """The range of dollars, and which components are in it."""
     hourly = profile.usd_per_hour if profile is not None else None
-    flat = _flat_rate(prices, hourly)
+    flat = flat_rate(prices, hourly)
     if work.files == 0:
         return _range(Decimal(0), Decimal(0), Decimal(0)), "nothing to load"
     if flat is None and hourly is None:

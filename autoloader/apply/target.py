@@ -60,6 +60,7 @@ class Budget:
         max_seconds: Wall clock that may be used.
         usd_per_byte: What a loaded byte costs.
         usd_per_second: What a second of compute costs.
+        usd_per_file: What the request for a file costs.
     """
 
     max_usd: Decimal | None = None
@@ -68,14 +69,18 @@ class Budget:
     max_seconds: float | None = None
     usd_per_byte: Decimal | None = None
     usd_per_second: Decimal | None = None
+    usd_per_file: Decimal | None = None
 
     def spent(self, counts: Counts, elapsed_s: float) -> Decimal | None:
-        """Dollars so far; None where no price is known."""
-        if self.usd_per_second is not None:
-            return self.usd_per_second * Decimal(str(elapsed_s))
-        if self.usd_per_byte is not None:
-            return self.usd_per_byte * counts.bytes
-        return None
+        """Dollars so far, of the parts that the plan has priced but for listing; None where it could price nothing."""
+        if self.usd_per_second is None and self.usd_per_byte is None:
+            return None
+        compute = (self.usd_per_second or Decimal(0)) * Decimal(str(elapsed_s))
+        return (
+            compute
+            + (self.usd_per_byte or Decimal(0)) * counts.bytes
+            + (self.usd_per_file or Decimal(0)) * counts.files
+        )
 
     def exceeded(self, counts: Counts, elapsed_s: float) -> str | None:
         """Which bound is reached, as a sentence; None while there is room."""

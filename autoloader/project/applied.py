@@ -30,7 +30,7 @@ from autoloader.apply import (
     recover,
     this_process,
 )
-from autoloader.cost import money
+from autoloader.cost import flat_rate, money
 from autoloader.errors import AutoloaderError, LeaseBusyError, PlanStaleError, RefusedError, SettingsError
 from autoloader.inventory import Disposition
 from autoloader.plan import Change
@@ -529,7 +529,7 @@ def _budget(
     if rails.max_duration is not None and rails.max_duration.deny is not None:
         seconds.append(float(rails.max_duration.deny))
     per_hour = profile.usd_per_hour if profile is not None else None
-    per_gb = settings.prices.usd_per_gb
+    per_gb, per_1000_get = flat_rate(settings.prices, per_hour), settings.prices.usd_per_1000_get
     return Budget(
         max_usd=limits.max_usd,
         all_usd=min(of_all, default=None),
@@ -537,14 +537,15 @@ def _budget(
         max_seconds=min(seconds, default=None),
         usd_per_byte=None if per_gb is None else per_gb / _GB,
         usd_per_second=None if per_hour is None else per_hour / 3600,
+        usd_per_file=None if per_1000_get is None else per_1000_get / 1000,
     )
 
 
 def _newer_files(project: Project, planned: Planned) -> int | None:
-    """Files to load that came after a saved plan; None where storage does not answer."""
+    """Files to load that a saved plan has not seen as they are now; None where storage does not answer."""
     names = tuple(basis.ingestion for basis in planned.plan.basis)
     try:
         now = project.plan(Wishes(select=names))
     except AutoloaderError:
         return None
-    return now.plan.totals.files_to_process
+    return now.files_beside(planned)

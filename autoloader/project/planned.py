@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from autoloader.errors import SettingsError
+from autoloader.inventory import WORK, Disposition
 from autoloader.plan import Action, Plan
 from autoloader.planner import WAITING
 from autoloader.project.answer import rows_of
@@ -21,6 +22,15 @@ if TYPE_CHECKING:
 
     from autoloader.apply import Step
     from autoloader.spec import Prices
+
+
+_VERSION: Final = ["ingestion", "file_path", "disposition", "size_bytes", "modified_at", "etag", "version_id"]
+_BESIDE: Final = """
+SELECT count(*) FROM now n WHERE n.disposition IN ({work}) AND NOT EXISTS (
+  SELECT 1 FROM earlier e WHERE e.ingestion = n.ingestion AND e.file_path = n.file_path
+    AND e.size_bytes = n.size_bytes AND e.etag IS NOT DISTINCT FROM n.etag
+    AND e.version_id IS NOT DISTINCT FROM n.version_id AND (n.etag IS NOT NULL OR e.modified_at = n.modified_at))
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +146,16 @@ class Planned:
         import pyarrow.compute as pc
 
         return Files(self.table if name is None else self.table.filter(pc.equal(self.table["ingestion"], name)))
+
+    def files_beside(self, earlier: Planned) -> int:
+        """Files to load, now or later, that an earlier plan has not seen, or not with these bytes."""
+        import duckdb
+
+        with duckdb.connect(":memory:", config={"enable_external_access": False}) as con:
+            con.register("now", self.table.select(_VERSION))
+            con.register("earlier", earlier.table.select(_VERSION))
+            words = ", ".join(f"'{word}'" for word in sorted({*WORK, Disposition.DEFERRED}))
+            return int(con.execute(_BESIDE.format(work=words)).fetchall()[0][0])
 
     def to_json(self) -> dict[str, Any]:
         """The plan's JSON, DESIGN section 6."""

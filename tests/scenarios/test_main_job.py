@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.playing import Player, Store, work
+from tests.playing import LocalStore, Player, Store, work
 
 SPEC = """
     name: sales
@@ -114,6 +114,17 @@ def test_scenario_8_narrowing_the_scope_keeps_the_rows(player: Player, store: St
     assert plan["totals"]["files_by_disposition"]["out_of_scope"] == 2
     player.apply()
     assert len(player.rows("shop.sales")) == 6
+
+
+def test_newer_files_are_those_that_a_saved_plan_has_not_seen(player: Player, local_store: LocalStore) -> None:
+    put_days(local_store, "2024-01-01", "2024-01-02", "2024-01-03")
+    player.spec(SPEC.format(root=local_store.root, more="") + "    limits: {max_files: 1}\n")
+    player.run("plan", "--out", "saved.plan")
+    put_days(local_store, "2024-01-04")
+    local_store.put("2024-01-03/sales.csv", "day,amount\n2024-01-03,1\n")
+    said = player.run("apply", "saved.plan")
+    assert "Left for a later run: 2 files." in said.out
+    assert "2 newer files, not in this plan" in said.out
 
 
 def test_a_saved_plan_is_applied_as_it_is_and_only_once(player: Player, store: Store) -> None:

@@ -26,3 +26,11 @@ def test_a_lane_does_not_begin_when_the_lanes_before_it_have_spent_everything() 
 
 def test_what_costs_nothing_may_be_done_for_nothing() -> None:
     assert Budget(all_usd=Decimal(0), usd_per_byte=Decimal(0)).exceeded(Counts(bytes=7), 1.0) is None
+
+
+def test_what_is_spent_is_the_sum_of_the_parts_that_a_plan_prices() -> None:
+    counts = Counts(files=1000, bytes=2_000_000_000)
+    per_gb = Decimal("0.5") / 1_000_000_000
+    budget = Budget(usd_per_byte=per_gb, usd_per_second=Decimal("0.01"), usd_per_file=Decimal("0.0004"))
+    assert budget.spent(counts, 60.0) == Decimal("2.0")  # 1.00 for bytes, 0.60 for compute, 0.40 for requests
+    assert Budget(usd_per_file=Decimal("0.0004")).spent(counts, 60.0) is None, "requests alone are no price of a load"
