@@ -118,6 +118,7 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("source.min_age", "soon", "duration"),
     ("source.options", {"encoding": "utf-7000"}, "not an encoding"),
     ("source.options", {"quote": "''"}, "at most 1"),
+    ("source.options", {"delimiter": "||"}, "at most 1"),
     ("source.partitions", {"_src_path": "string"}, "lineage"),
     ("source.partitions", {"a": "list<int>"}, "has parts"),
     ("destination.table", "billing", "table name"),

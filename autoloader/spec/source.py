@@ -126,7 +126,7 @@ SourcePath = Annotated[
 GlobText = Annotated[str, AfterValidator(_glob), WithJsonSchema({"type": "string", "pattern": r"\S"})]
 PathDateText = Annotated[str, WithJsonSchema({"type": "string", "pattern": r"\{Y\}"})]
 Character = Annotated[str, BeforeValidator(_character), Field(max_length=1)]
-Delimiter = Annotated[str, BeforeValidator(_character), Field(min_length=1, max_length=4)]
+Delimiter = Annotated[str, BeforeValidator(_character), Field(min_length=1, max_length=1)]
 
 
 class CsvOptions(Model):
