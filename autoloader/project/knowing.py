@@ -135,7 +135,12 @@ def files(project: Project, name: str, state: str | None, match: str | None) -> 
         name: The ingestion.
         state: A `FileState`; None = all.
         match: Glob over the key below `source.path`; None = all.
+
+    Raises:
+        SettingsError: There is no such ingestion or state, or the glob is malformed.
     """
+    if state is not None and state.upper() not in {each.value for each in FileState}:
+        raise SettingsError(f"There is no state {state!r}.", fix=f"There are: {', '.join(FileState)}.")
     table = project.ledger.files(name, (state.upper(),) if state else ())
     spec = _known_spec(project, name, table.num_rows)
     rows = rows_of(table)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -62,18 +62,46 @@ class Wishes:
     resume: str | None = None
 
     @classmethod
-    def of(cls, *, max_usd: float | None = None, select: tuple[str, ...] = (), **others: Any) -> Self:
-        """Wishes from a command line's values.
+    def of(
+        cls,
+        *,
+        max_usd: float | Decimal | str | None = None,
+        select: str | Iterable[str] | None = (),
+        reingest: Mapping[str, str | Iterable[str]] | None = None,
+        **others: Any,
+    ) -> Self:
+        """Wishes from the values of a command line or of a call; one text stands for itself, not for its letters.
 
         Raises:
-            SettingsError: `max_usd` is no amount, but infinite or not a number.
+            SettingsError: There is no such wish, or `max_usd` is no amount of dollars.
         """
-        dollars = None if max_usd is None else Decimal(str(max_usd).removesuffix(".0"))
-        if dollars is not None and not dollars.is_finite():
-            raise SettingsError(
-                f"--max-usd {max_usd} is not an amount of dollars.", fix="Write a number like 50 or 12.50."
-            )
-        return cls(select=tuple(select), max_usd=dollars, **others)
+        unknown = sorted(others.keys() - cls.__slots__)
+        if unknown:
+            raise SettingsError(f"A plan knows no wish {unknown[0]!r}.", fix=f"It knows: {', '.join(cls.__slots__)}.")
+        for name in ("refresh", "fill"):
+            if not isinstance(others.setdefault(name, {}), Mapping):
+                raise SettingsError(f"{name} is {others[name]!r}.", fix=f'Write {name}={{"NAME": "…"}}.')
+        if not isinstance(reingest or {}, Mapping):
+            raise SettingsError(f"reingest is {reingest!r}.", fix='Write reingest={"NAME": ("2024/**",)}.')
+        again = {name: _several(globs) for name, globs in (reingest or {}).items()}
+        others["confirm"] = _several(others.get("confirm", ()))
+        return cls(select=_several(select), max_usd=_dollars(max_usd), reingest=again, **others)
+
+
+def _several(texts: str | Iterable[str] | None) -> tuple[str, ...]:
+    return (texts,) if isinstance(texts, str) else tuple(texts or ())
+
+
+def _dollars(amount: float | Decimal | str | None) -> Decimal | None:
+    if amount is None:
+        return None
+    try:
+        dollars = Decimal(str(amount).removesuffix(".0"))
+    except InvalidOperation:
+        dollars = Decimal("nan")
+    if not dollars.is_finite() or dollars < 0:
+        raise SettingsError(f"--max-usd {amount} is not an amount of dollars.", fix="Write a number like 50 or 12.50.")
+    return dollars
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,13 +191,13 @@ class Planned:
 
         return to_json(self.plan)
 
-    def save(self, target: Path) -> None:
+    def save(self, target: str | Path) -> None:
         """Write the saved plan: a folder, or an archive when the name ends in `.zip`."""
         from autoloader import savedplan
 
-        savedplan.save(target, self.plan, self.table, self.specs, self.prices)
+        savedplan.save(Path(target), self.plan, self.table, self.specs, self.prices)
 
-    def save_json(self, target: Path) -> None:
+    def save_json(self, target: str | Path) -> None:
         """Write the JSON alone.
 
         Raises:
@@ -177,7 +205,7 @@ class Planned:
         """
         text = json.dumps(self.to_json(), indent=2, ensure_ascii=False, default=str)
         try:
-            target.write_text(text, encoding="utf-8", errors="surrogatepass")
+            Path(target).write_text(text, encoding="utf-8", errors="surrogatepass")
         except OSError as error:
             raise SettingsError(f"The plan's JSON cannot be written to {target}.", why=str(error)) from error
 

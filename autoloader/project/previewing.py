@@ -185,9 +185,11 @@ def show(project: Project, name: str, *, files: int, rows: int, file: str | None
         file: Look at this one alone.
 
     Raises:
-        SettingsError: There is no such ingestion or file.
+        SettingsError: There is no such ingestion or file, or there are to be less than no rows or no file at all.
         ReadError: No schema is declared or pinned and none can be inferred.
     """
+    if files < 1 or rows < 0:
+        raise SettingsError(f"A preview of {files} files and {rows} rows is none.", fix="Write files=3, rows=20.")
     loaded = project.spec(name)
     eyes = project.eyes()
     state = state_of(project.ledger)

@@ -119,7 +119,7 @@ class Project:
     # ------------------------------------------------------------------ plan and apply
 
     @classmethod
-    def init(cls, folder: Path, **others: Any) -> list[str]:
+    def init(cls, folder: str | Path = "ingestions", **others: Any) -> list[str]:
         """Make settings, an example and the state; what is there stays.
 
         Returns:
@@ -127,7 +127,7 @@ class Project:
         """
         from autoloader.project.beginning import begin
 
-        return begin(cls, folder, others)
+        return begin(cls, Path(folder), others)
 
     def plan(self, wishes: Wishes | None = None, *, talk: Talk = _quietly, **wanted: Any) -> Planned:
         """Plan: writes nothing and locks nothing.
@@ -135,8 +135,13 @@ class Project:
         Args:
             wishes: What is wanted of the plan; None = everything as the specs say.
             talk: Told what is going on.
-            wanted: Wishes by name instead: `select=("flights",)`, `max_usd=10`.
+            wanted: Wishes by name instead: `select="flights"`, `max_usd=10`; see `Wishes`.
+
+        Raises:
+            SettingsError: There is no such wish, ingestion, tag or mode.
         """
+        if wishes is not None and not isinstance(wishes, Wishes):
+            raise SettingsError(f"{wishes!r} are no wishes.", fix='Name what is wanted: project.plan(select="flights")')
         from autoloader.project.planning import make_plan
 
         return make_plan(self.eyes(talk), self.specs(), wishes or Wishes.of(**wanted))
@@ -173,7 +178,7 @@ class Project:
         """Carry out a plan. In a notebook its progress shows in the cell by itself.
 
         Args:
-            planned: The plan; None = plan now.
+            planned: The plan; None = plan now. One that was saved comes from `Project.from_saved_plan`.
             engine: Which Spark runs the tasks; None = as the settings say.
             events: File that gets one JSON object per event.
             progress: Where people see how far it is.
@@ -195,6 +200,11 @@ class Project:
 
         progress, talk = ways_to_tell(progress, talk)
         anew = None
+        if planned is not None and not isinstance(planned, Planned):
+            raise SettingsError(
+                f"{planned!r} is no plan.",
+                fix="Take a saved one from its file:\n  project, planned = Project.from_saved_plan(FILE)",
+            )
         if planned is None:
             planned, started = self.plan_for_apply(Wishes(), talk=talk, engine=engine)
             self._refuse_unseen(planned, started)
@@ -216,12 +226,12 @@ class Project:
 
     @classmethod
     def from_saved_plan(
-        cls, target: Path, *, folder: str | Path = "ingestions", **others: Any
+        cls, target: str | Path, *, folder: str | Path = "ingestions", **others: Any
     ) -> tuple[Project, Planned]:
         """The project in the working directory, and a plan that was saved for it."""
         from autoloader import savedplan
 
-        saved = savedplan.load(target)
+        saved = savedplan.load(Path(target))
         return cls(folder, **others), Planned(saved.plan, saved.files, saved.specs, saved=True)
 
     def preview(self, name: str, *, files: int = 3, rows: int = 20, file: str | None = None) -> Shown:
