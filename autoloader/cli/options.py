@@ -36,7 +36,10 @@ def selection_options(command: F) -> F:
     """Add `--select`, `--due` and `--confirm`: which ingestions take part, and what is meant to be so."""
     for option in (
         click.option(
-            "--confirm", multiple=True, metavar="NAME", help="Its source may be empty or have lost most files."
+            "--confirm",
+            multiple=True,
+            metavar="NAME",
+            help="Its source may be empty, have lost most files or lie elsewhere.",
         ),
         click.option("--due", is_flag=True, help="Only ingestions whose schedule is due."),
         click.option("--select", multiple=True, metavar="NAME|tag:T", help="Only these ingestions (repeatable)."),

@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 from autoloader.inventory import Disposition, FileState
 from autoloader.plan import Block
 from autoloader.planner.loads import Case, files_text
+from autoloader.planner.moved import moved_source
 from autoloader.schema import ChangeKind, compare
 
 WAITING: Final = frozenset({"draft", "paused", "not_due", "no-columns"})
@@ -20,7 +21,7 @@ _LOST: Final = frozenset({ChangeKind.ADD, ChangeKind.WIDEN, ChangeKind.RETYPE})
 
 def standing_block(case: Case) -> Block | None:
     """What holds back every load of an ingestion, the first that applies; None = nothing does."""
-    for find in (_status, _table, _source, _contract, _price, _columns):
+    for find in (_status, _table, moved_source, _source, _contract, _price, _columns):
         if (block := find(case)) is not None:
             return block
     return None

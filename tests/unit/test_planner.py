@@ -133,6 +133,34 @@ def test_loads_that_the_state_does_not_remember_hold_back_loading_until_the_ledg
     assert one(plan_of([A, B], [remembered(A)], table=emptied)).blocked is None
 
 
+def moved(key: str, root: str = "s3://elsewhere/in/") -> dict[str, Any]:
+    return remembered({**file(key), "file_path": root + key})
+
+
+def test_a_relative_source_of_a_project_that_lies_elsewhere_now_is_not_loaded_again_as_if_it_were_new() -> None:
+    spec = spec_of(source={"path": "in/"})
+    plan = plan_of([A, B, C], [moved(A["key"]), moved(B["key"])], spec, table=TABLE)
+    change = one(plan)
+    assert change.blocked.by == "source-moved"
+    assert "2 files that were loaded from s3://elsewhere/in/ count as new below s3://b/in/" in change.blocked.message
+    confirmed = plan_of([A], [moved(A["key"])], spec, table=TABLE, asked=Asked(confirmed=frozenset({"sales"})))
+    assert one(confirmed).blocked is None
+
+
+@pytest.mark.parametrize(
+    ("path", "before"),
+    [
+        ("s3://b/in/", moved("a.csv")),  # somebody wrote another bucket: the plan tells of it
+        ("in/", moved("a.csv", "s3://elsewhere/out/")),  # another source of former days
+        ("in/", moved("a.csv", "s3://b/archive/in/")),  # the same, inside of the project
+        ("in/", moved("other.csv")),
+    ],
+)
+def test_files_of_another_source_hold_nothing_back(path: str, before: dict[str, Any]) -> None:
+    plan = plan_of([A], [before], spec_of(source={"path": path}), table=TABLE)
+    assert one(plan).blocked is None
+
+
 def test_a_write_by_someone_else_is_drift_and_no_stop() -> None:
     spec = spec_of()
     plan = plan_of([A], [remembered(A)], spec, recorded=recorded_of(spec, snapshot_id=10))
