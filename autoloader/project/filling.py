@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -15,6 +15,9 @@ from autoloader.planner import Rescued, refresh_of
 from autoloader.planner.impacts import spread
 from autoloader.render import bytes_text, money_text, plural
 from autoloader.schema import ChangeKind, Place, SchemaChange, TableSchema, compare
+
+SHOWN_COLUMNS: Final = 10
+"""Of those that one note is about."""
 
 if TYPE_CHECKING:
     from autoloader.apply import Recipe
@@ -50,7 +53,8 @@ def ways_to_fill(
         rescued: What the plan fills in from `_rescued`.
 
     Returns:
-        One note per such column: those of another name or type, then added ones, in the order of the columns.
+        One note per column of another name or type; then one for all added columns that the same files have, in the
+        order of the columns.
     """
     if recorded is None or recorded.schema is None or wanted is None:
         return []
@@ -60,11 +64,14 @@ def ways_to_fill(
         return []
     versions = {row.version: _names(row.schema) for row in ledger.schema_versions(spec.name) if row.fingerprint}
     notes = _whole_table(spec, compare(recorded.schema, wanted), _price(spec, loaded, settings, history))
+    alike: dict[tuple[tuple[int, ...], bool], list[str]] = {}
     for column in wanted.columns:
         if column.name in added:
-            having = [number for number, names in versions.items() if column.file_name.casefold() in names]
+            having = tuple(number for number, names in versions.items() if column.file_name.casefold() in names)
             filled = rescued is not None and column.name in rescued.columns
-            notes.append(_note(spec, column.name, having, loaded, settings, history, filled=filled))
+            alike.setdefault((having, filled), []).append(column.name)
+    for (having, filled), columns in alike.items():
+        notes.append(_note(spec, columns, having, loaded, settings, history, filled=filled))
     return notes
 
 
@@ -141,7 +148,7 @@ def _names(columns: Sequence[Mapping[str, Any]]) -> frozenset[str]:
 
 def _note(
     spec: IngestionSpec,
-    column: str,
+    columns: Sequence[str],
     versions: Sequence[int],
     loaded: pa.Table,
     settings: Settings,
@@ -151,14 +158,18 @@ def _note(
 ) -> str:
     mine = loaded.filter(pc.is_in(loaded["schema_version"], value_set=pa.array(list(versions), pa.int32())))
     have = "has" if mine.num_rows == 1 else "have"
-    head = f"column {column}: {mine.num_rows:,} of {plural(loaded.num_rows, 'loaded file')} {have} it"
+    named = ", ".join(columns[:SHOWN_COLUMNS])
+    named += f" and {len(columns) - SHOWN_COLUMNS} more" if len(columns) > SHOWN_COLUMNS else ""
+    word, it, is_ = ("column", "it", "it is") if len(columns) == 1 else ("columns", "them", "they are")
+    head = f"{word} {named}: {mine.num_rows:,} of {plural(loaded.num_rows, 'loaded file')} {have} {it}"
     everything = f"all files: --refresh {spec.name}=clear-history ({_price(spec, loaded, settings, history)})"
     if mine.num_rows == 0:
-        return f"{head}; it is null in the rows that are there."
+        return f"{head}; {is_} null in the rows that are there."
     those = " ".join(f"--reingest {spec.name}=schema:{version}" for version in versions)
-    leave = "Leave it null in their rows (free)"
+    leave = f"Leave {it} null in their rows (free)"
     if filled:
-        leave = f"What rows have of it in _rescued is filled in; or leave it null: --fill {spec.name}=none (free)"
+        kept = f"What rows have of {it} in _rescued is filled in"
+        leave = f"{kept}; or leave {it} null: --fill {spec.name}=none (free)"
     return (
         f"{head}. {leave}, load those files again: {those} ({_price(spec, mine, settings, history)}), or {everything}."
     )

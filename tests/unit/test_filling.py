@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 from decimal import Decimal
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from autoloader.loader.rescued import joined, parts
+from autoloader.project.filling import ways_to_fill
 from autoloader.schema import Column, TableSchema, parse_type, places
+from autoloader.spec import Settings
+from tests.planning import file, known, recorded_of, remembered, spec_of
 
 
 def schema(**columns: str) -> TableSchema:
@@ -82,3 +87,17 @@ def test_what_is_no_object_has_no_parts(text: str) -> None:
 
 def test_digits_and_spaces_inside_of_values_stay() -> None:
     assert parts(' { "a" : 1.50 , "b" : [ 1, 2 ] } ') == (("a", "1.50"), ("b", "[ 1, 2 ]"))
+
+
+def test_columns_that_the_same_files_have_are_told_in_one_note() -> None:
+    spec = spec_of()
+    names = [[{"name": "id"}, {"name": "b"}, {"name": "c"}], [{"name": "id"}]]
+    versions = [SimpleNamespace(version=n, schema=columns, fingerprint=f"f{n}") for n, columns in enumerate(names, 1)]
+    ledger = SimpleNamespace(schema_versions=lambda _: versions)
+    files = known(remembered(file(f"{n}.csv"), fingerprint=f"f{n}", schema_version=n, src_file_id=n) for n in (1, 2, 2))
+    wanted = schema(id="long", a="long", b="long", c="long")
+    recorded = recorded_of(spec, schema=schema(id="long"))
+    notes = ways_to_fill(cast(Any, ledger), spec, recorded, wanted, files, Settings(), ())
+    assert notes[0] == "column a: 0 of 3 loaded files have it; it is null in the rows that are there."
+    assert notes[1].startswith("columns b, c: 1 of 3 loaded files has them. Leave them null in their rows (free), load")
+    assert len(notes) == 2
