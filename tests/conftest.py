@@ -14,15 +14,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from autoloader.engine.java import find_java, why_none
 from tests.clock import Clock
 from tests.databases import new_database
-from tests.engines import SharedSpark
+from tests.engines import HAS_JAVA, SharedSpark
 from tests.playing import LocalStore, Player, S3Store, Store
 
 if TYPE_CHECKING:
     from autoloader.engine import Engine
 
 ROOT = Path(__file__).resolve().parents[1]
+NO_JVM = "needs Java 17 or newer"
 
 # Spark's workers would run the system's python3, and import nothing of ours, without these two.
 os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
@@ -49,15 +51,28 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Without Java the tests of a JVM's Spark cannot run; where everything has to, that is an error."""
+    of_a_jvm = [item for item in items if item.get_closest_marker("jvm")]
+    if HAS_JAVA or not of_a_jvm:
+        return
+    if os.environ.get("CI") == "true":
+        raise pytest.UsageError(f"Java 17 or newer is needed for {len(of_a_jvm)} of these tests.")
+    for item in of_a_jvm:
+        item.add_marker(pytest.mark.skip(reason=NO_JVM))
+
+
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Says in the last lines what ran the tests' Spark tasks."""
-    from autoloader.engine.java import find_java, why_none
-
     java = find_java()
-    if java is None:
-        terminalreporter.write_line(f"Engine: Sail, and no test of a JVM's Spark ran. {why_none()}")
-    else:
+    if java is not None:
         terminalreporter.write_line(f"Engine: local Spark, on Java {java.version}.")
+        return
+    skipped = sum(NO_JVM in str(report.longrepr) for report in terminalreporter.stats.get("skipped", ()))
+    terminalreporter.write_line(
+        f"Engine: Sail. The JVM engines (local Spark, a cluster, Spark Connect) were not used: {skipped} tests of"
+        f" them were skipped. {why_none()}"
+    )
 
 
 @pytest.fixture(scope="session")

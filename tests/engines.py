@@ -19,6 +19,7 @@ from autoloader.engine.engines import _ContextLease
 from autoloader.engine.java import find_java
 from autoloader.spec import SparkSettings
 
+HAS_JAVA = find_java() is not None
 KINDS = ("local", "cluster", "connect", "sail")
 QUIET = {"spark.ui.enabled": "false", "spark.sql.catalogImplementation": "in-memory"}
 
@@ -75,14 +76,14 @@ def connect_server() -> Iterator[str]:
 
 
 class SharedSpark:
-    """A local Spark that the tests of this process share, started when it is wanted."""
+    """A local Spark that the tests of this process share, started when it is wanted; without Java it is Sail."""
 
     def __init__(self) -> None:
         self._engine: Engine | None = None
 
     def there(self) -> Engine:
         if self._engine is None:
-            self._engine = start("local", SparkSettings(), cores=2)
+            self._engine = start("local" if HAS_JAVA else "sail", SparkSettings(), cores=2)
         return self._engine
 
     def others(self) -> int:

@@ -14,7 +14,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from autoloader.engine.java import find_java
 from autoloader.spec import SparkSettings
 from tests.engines import KINDS, settings_for
 from tests.playing import LocalStore, Player, S3Store, Store
@@ -106,11 +105,9 @@ def multiset(rows: list[dict[str, Any]]) -> list[str]:
     return sorted(json.dumps(row, sort_keys=True, default=str) for row in rows)
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=[kind if kind == "sail" else pytest.param(kind, marks=pytest.mark.jvm) for kind in KINDS])
 def engine(request: pytest.FixtureRequest, moto_server: str) -> Iterator[SparkSettings]:
     """Settings of one engine, whose servers are there."""
-    if request.param != "sail" and find_java() is None:
-        pytest.skip("needs a JDK 17+")
     with settings_for(request.param) as settings:
         yield settings
 
@@ -149,7 +146,7 @@ def test_every_engine_loads_the_same_rows_replaces_and_sets_bad_files_aside(
 def test_the_engine_on_the_command_line_wins_over_the_settings(project_dir: Path, moto_server: str) -> None:
     player = Player(project_dir)
     LocalStore(project_dir / "in").put("a.csv", "a,b\n1,x\n")
-    player.spec("spark: {engine: cluster, master: 'spark://127.0.0.1:1'}", "autoloader.yml")
+    player.spec("spark: {engine: connect, remote: 'sc://127.0.0.1:1'}", "autoloader.yml")
     player.spec("name: a\nsource: {path: in/}\ndestination: {table: a.a}\n")
     refused = player.command("apply", "-y")
     assert refused.code == 1

@@ -19,7 +19,7 @@ from pyspark import cloudpickle
 from autoloader import engine as room
 from autoloader.engine import Engine
 from autoloader.errors import EngineError
-from tests.engines import KINDS, SharedSpark, settings_for
+from tests.engines import SharedSpark, settings_for
 
 # the executors cannot import this file; what they run of it travels by value
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
@@ -29,7 +29,12 @@ SEEN = pa.schema([("task", pa.int64()), ("rows", pa.int64()), ("xs", pa.list_(pa
 
 @pytest.fixture(
     scope="module",
-    params=["local", *(pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS if kind != "local")],
+    params=[
+        pytest.param("local", marks=pytest.mark.jvm),
+        pytest.param("cluster", marks=[pytest.mark.jvm, pytest.mark.slow]),
+        pytest.param("connect", marks=[pytest.mark.jvm, pytest.mark.slow]),
+        pytest.param("sail", marks=pytest.mark.slow),
+    ],
 )
 def engine(request: pytest.FixtureRequest, shared_spark: SharedSpark) -> Iterator[Engine]:
     shared_spark.stop()

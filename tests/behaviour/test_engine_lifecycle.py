@@ -55,7 +55,7 @@ def left_over(tmp_path: Path) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("kind", ["local", "sail"])
+@pytest.mark.parametrize("kind", [pytest.param("local", marks=pytest.mark.jvm), "sail"])
 def test_an_engine_says_nothing_and_leaves_nothing(kind: str, tmp_path: Path) -> None:
     done = play(
         f"""
@@ -69,6 +69,7 @@ def test_an_engine_says_nothing_and_leaves_nothing(kind: str, tmp_path: Path) ->
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.jvm
 def test_warnings_are_errors_and_there_are_none(tmp_path: Path) -> None:
     for kind in ("local", "sail"):
         done = play(
@@ -83,6 +84,7 @@ def test_warnings_are_errors_and_there_are_none(tmp_path: Path) -> None:
         assert (done.stdout, done.stderr) == ("2\n", "")
 
 
+@pytest.mark.jvm
 def test_an_engine_that_is_not_stopped_ends_with_the_process(tmp_path: Path) -> None:
     done = play(
         """
@@ -96,6 +98,7 @@ def test_an_engine_that_is_not_stopped_ends_with_the_process(tmp_path: Path) -> 
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.jvm
 def test_kill_9_of_the_parent_ends_the_jvm_and_the_workers(tmp_path: Path) -> None:
     code = PRELUDE + "started = engine.start('local', SparkSettings())\nprint(run(started), flush=True)\ninput()"
     environ = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path)}
@@ -112,6 +115,7 @@ def test_kill_9_of_the_parent_ends_the_jvm_and_the_workers(tmp_path: Path) -> No
         time.sleep(0.2)
 
 
+@pytest.mark.jvm
 def test_it_can_be_started_again_and_twice_is_once(tmp_path: Path) -> None:
     done = play(
         """
@@ -134,6 +138,7 @@ def test_it_can_be_started_again_and_twice_is_once(tmp_path: Path) -> None:
     assert left_over(tmp_path) == []
 
 
+@pytest.mark.jvm
 def test_an_active_session_is_used_and_left_alone(tmp_path: Path) -> None:
     done = play(
         """
@@ -150,6 +155,7 @@ def test_an_active_session_is_used_and_left_alone(tmp_path: Path) -> None:
     assert done.stdout == ("True ('Uses the Spark session that was already active (local[1]).',) 2\n3\n"), done.stderr
 
 
+@pytest.mark.jvm
 def test_a_start_that_is_not_wanted_any_more_leaves_nothing(tmp_path: Path) -> None:
     done = play(
         """
@@ -166,6 +172,7 @@ def test_a_start_that_is_not_wanted_any_more_leaves_nothing(tmp_path: Path) -> N
     assert left_over(tmp_path) == []
 
 
+@pytest.mark.jvm
 def test_stopping_in_the_middle_of_long_tasks_leaves_nothing(tmp_path: Path) -> None:
     done = play(
         """
@@ -214,6 +221,7 @@ def test_without_java_auto_takes_sail_and_says_so(tmp_path: Path) -> None:
     assert done.stdout == "sail ('Sail runs the tasks, because no usable Java 17+ was found.',) 2\n", done.stderr
 
 
+@pytest.mark.jvm
 def test_a_master_that_is_not_there_is_one_clear_message(tmp_path: Path) -> None:
     done = play(
         f"""
@@ -245,6 +253,7 @@ def test_a_connect_server_that_is_not_there_is_one_clear_message(tmp_path: Path)
     assert done.stderr == ""
 
 
+@pytest.mark.jvm
 def test_conf_that_spark_refuses_is_told_with_its_reason(tmp_path: Path) -> None:
     done = play(
         """
