@@ -56,8 +56,8 @@ def _table(case: Case) -> Block | None:
             f"{table} exists with {rows} and was not made by autoloader."
             f" To load into it, run: autoloader state adopt {name}",
         )
-    if behind := _behind(case):
-        return behind
+    if block := name_taken(case) or _behind(case):
+        return block
     if case.refresh is not None or not _has_rows(case):
         return None
     if case.table is None and case.moving is not None:
@@ -81,6 +81,14 @@ def _table(case: Case) -> Block | None:
             f" Declare them so in schema.columns, or make the table anew: autoloader plan --refresh {name}=full",
         )
     return None
+
+
+def name_taken(case: Case) -> Block | None:
+    """`destination.table` names a table that is not the ingestion's own: not a row of it may be touched."""
+    recorded, table, new = case.recorded, case.table, case.spec.destination.table
+    if recorded is None or table is None or recorded.table in (None, new) or table.uuid == recorded.table_uuid:
+        return None
+    return Block("table-exists", f"{new} exists already, so {recorded.table} cannot take its name")
 
 
 def _behind(case: Case) -> Block | None:

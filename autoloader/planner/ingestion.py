@@ -8,7 +8,7 @@ from typing import Any
 
 from autoloader.inventory import Disposition
 from autoloader.plan import Action, Block, Change, Diagnostic, Operation, Reason
-from autoloader.planner.blocks import WAITING, loaded_count, protection, standing_block
+from autoloader.planner.blocks import WAITING, loaded_count, name_taken, protection, standing_block
 from autoloader.planner.findings import diagnostics_of, drift_of, notes_of
 from autoloader.planner.impacts import impact_of
 from autoloader.planner.loads import (
@@ -213,10 +213,8 @@ def _moved_table(case: Case, edits: Sequence[KeyChange]) -> tuple[Block | None, 
     new, old = case.spec.destination.table, case.recorded.table if case.recorded else None
     if "destination.table" not in {edit.key for edit in edits} or old is None or old == new:
         return None, []
-    if case.table is not None and case.recorded is not None and case.table.uuid == case.recorded.table_uuid:
-        return None, []  # it has the new name already, and only that was not recorded any more
-    if case.table is not None:
-        return Block("table-exists", f"{new} exists already, so {old} cannot take its name"), []
+    if case.table is not None:  # where it is the same table, only its new name was not recorded any more
+        return name_taken(case), []
     return None, [Operation("table_renamed", {"from": old, "to": new})]
 
 

@@ -161,6 +161,21 @@ def test_files_of_another_source_hold_nothing_back(path: str, before: dict[str, 
     assert one(plan).blocked is None
 
 
+@pytest.mark.parametrize("refresh", [{}, {"sales": "full"}, {"sales": "new-only"}, {"sales": "clear-history"}])
+def test_nothing_is_done_to_another_table_whose_name_the_spec_has_taken(refresh: dict[str, Any]) -> None:
+    other = dataclasses.replace(TABLE, uuid="not ours")
+    plan = plan_of(
+        [A, B],
+        [remembered(A)],
+        spec_of(destination={"table": "shop.other"}),
+        recorded=recorded_of(spec_of()),
+        tables={"shop.other": other, "shop.sales": TABLE},
+        asked=Asked(refresh=refresh),
+    )
+    assert {change.blocked.by for change in plan.changes if change.blocked} == {"table-exists"}
+    assert [change for change in plan.changes if change.blocked is None] == []
+
+
 def test_a_write_by_someone_else_is_drift_and_no_stop() -> None:
     spec = spec_of()
     plan = plan_of([A], [remembered(A)], spec, recorded=recorded_of(spec, snapshot_id=10))
