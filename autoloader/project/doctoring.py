@@ -17,16 +17,25 @@ def doctor(project: Project) -> Answer:
     """Look at everything that an apply needs; nothing is changed, no engine is started."""
     checks = list(_checks(project))
     healthy = all(check["ok"] for check in checks)
-    rows = [{**check, "ok": "ok" if check["ok"] else "FAILS"} for check in checks]
-    closing = [f"{check['check']}: {check['fix']}" for check in checks if check["fix"] and not check["ok"]]
+    rows = [
+        {**check, "ok": "ok" if check["ok"] else "FAILS", "found": _on_one_line(check["found"])} for check in checks
+    ]
+    closing = [
+        f"{check['check']}: {_on_one_line(check['fix'])}" for check in checks if check["fix"] and not check["ok"]
+    ]
     return Answer({"healthy": healthy, "checks": checks}, rows, ["ok", "check", "found"], closing=closing)
+
+
+def _on_one_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _checks(project: Project) -> Iterator[dict[str, Any]]:
     specs = _check("specs", lambda: f"{plural(len(project.specs().ingestions), 'ingestion')} in {project.place.folder}")
     yield specs
-    yield _java(project.specs().settings.spark.engine if specs["ok"] else "auto")
-    yield _spark()
+    engine = project.specs().settings.spark.engine if specs["ok"] else "auto"
+    yield _java(engine)
+    yield _spark(engine)
     if not specs["ok"]:
         return
     yield _check("state", lambda: _state(project))
@@ -60,7 +69,7 @@ def _java(wanted: str) -> dict[str, Any]:
     }
 
 
-def _spark() -> dict[str, Any]:
+def _spark(wanted: str) -> dict[str, Any]:
     from importlib.metadata import PackageNotFoundError, version
 
     found = []
@@ -69,8 +78,12 @@ def _spark() -> dict[str, Any]:
             found.append(f"{package} {version(package)}")
         except PackageNotFoundError:
             continue
-    fix = None if found else "pip install 'autoloader[spark]'"
-    return {"check": "spark", "ok": bool(found), "found": ", ".join(found) or "neither Spark nor Sail", "fix": fix}
+    extra = "sail" if wanted == "sail" else "spark"
+    needed = {"sail": "pysail", "local": "pyspark", "cluster": "pyspark"}.get(wanted, "")
+    ok = any(each.startswith(needed) for each in found)
+    lacking = f"no {needed}, which engine {wanted} needs" if needed else "neither Spark nor Sail"
+    told = ", ".join(found if ok else [*found, lacking])
+    return {"check": "spark", "ok": ok, "found": told, "fix": None if ok else f"pip install 'autoloader[{extra}]'"}
 
 
 def _state(project: Project) -> str:

@@ -176,6 +176,32 @@ def test_doctor_asks_each_source_once_and_needs_java_only_where_it_is_asked_for(
     assert "does not exist" in said.out
 
 
+def test_doctor_asks_for_the_package_of_the_engine_that_is_wanted(
+    small: Player, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from importlib import metadata
+
+    def only_pyspark(name: str) -> str:
+        if name != "pyspark":
+            raise metadata.PackageNotFoundError(name)
+        return "4.0.0"
+
+    monkeypatch.setattr(metadata, "version", only_pyspark)
+    small.spec("spark: {engine: sail}", "autoloader.yml")
+    said = small.run("doctor")
+    assert said.code == 1
+    assert "no pysail, which engine sail needs" in said.out
+    assert "pip install 'autoloader[sail]'" in said.out
+
+
+def test_doctor_tells_of_wrong_specs_in_lines_without_escapes(small: Player) -> None:
+    small.spec("a: [", "wrong.yml")
+    said = small.run("doctor")
+    assert said.code == 1
+    assert "not valid YAML" in said.out
+    assert "\\n" not in said.out
+
+
 def test_nothing_is_silent_for_long(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     from autoloader.cli import console
 
