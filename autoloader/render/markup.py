@@ -84,8 +84,9 @@ def plan_markdown(plan: Plan, *, files: pa.Table | None = None) -> str:
         Markdown whose first line is a hidden marker with digest and time.
     """
     rows = _file_rows(plan, files, 50)
+    most = max(len(plan.changes), len(plan.diagnostics))
     for sections in ({"details", "files", "notes"}, {"details", "notes"}, {"details"}, {"notes"}, set[str]()):
-        for shown in (len(plan.changes), 200, 50):
+        for shown in (most, 200, 50, 10):
             text = _markdown(plan, sections, rows, shown)
             if len(text.encode()) <= MARKDOWN_LIMIT_BYTES:
                 return text
@@ -101,6 +102,8 @@ def _markdown(plan: Plan, sections: set[str], rows: Mapping[int, Any], shown: in
         sections=sections,
         changes=list(enumerate(plan.changes[:shown])),
         unshown=max(0, len(plan.changes) - shown),
+        diagnostics=plan.diagnostics[:shown],
+        untold=max(0, len(plan.diagnostics) - shown),
         files=rows if "files" in sections else {},
         dropped="files" not in sections,
         plain=PLAIN,

@@ -167,6 +167,18 @@ def test_markdown_stays_below_its_limit_by_dropping_sections() -> None:
     assert text.rstrip().endswith("</sub>")
 
 
+def test_markdown_stays_below_its_limit_whatever_there_is_much_of() -> None:
+    problems = tuple(Diagnostic(Severity.WARNING, f"bucket {n} is gone " + "z" * 200) for n in range(3000))
+    text = plan_markdown(_plan(_load(), diagnostics=problems))
+    assert len(text.encode()) <= MARKDOWN_LIMIT_BYTES
+    assert "2,800 more problems not shown." in text
+    assert text.rstrip().endswith("</sub>")
+    wordy = [_load(f"flights_{number}", "é|<" * 300) for number in range(3000)]
+    text = plan_markdown(_plan(*wordy))
+    assert len(text.encode()) <= MARKDOWN_LIMIT_BYTES
+    assert "2,990 more changes not shown" in text
+
+
 def test_code_in_markdown_is_an_element_of_entities() -> None:
     assert escape_markdown("a|b") == "<code>a&#124;b</code>"
 
