@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from autoloader.errors import ReadError
 from autoloader.reader import Inferred, infer
+from autoloader.reader.contract import Dialect
+from autoloader.reader.csvfile import Header, open_csv
+from autoloader.reader.shapes import of_texts
+from autoloader.schema import Primitive
 from autoloader.spec.source import CsvOptions
 from tests.reading import Content, read, source_file
 
@@ -214,3 +219,14 @@ def test_a_parquet_decimal_that_no_type_holds_is_inferred_as_text_and_keeps_its_
 
 def test_only_empty_samples_give_an_empty_schema(tmp_path: Path) -> None:
     assert look(tmp_path, "", "").schema.columns == ()
+
+
+@pytest.mark.slow
+def test_hundreds_of_columns_are_inferred_within_bounded_memory(tmp_path: Path) -> None:
+    path = tmp_path / "wide.csv"
+    names = [f"c{number}" for number in range(700)]
+    path.write_text("\n".join(",".join(each) for each in (names, ["1"] * 699 + ["x"])))
+    with duckdb.connect(config={"memory_limit": "165MB", "threads": 1}) as con:
+        raw = open_csv([path], Header(tuple(names), 1), Dialect())
+        types = of_texts(con, raw, 100)
+    assert types == [Primitive("long")] * 699 + [Primitive("string")]
