@@ -224,9 +224,9 @@ def test_only_empty_samples_give_an_empty_schema(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_hundreds_of_columns_are_inferred_within_bounded_memory(tmp_path: Path) -> None:
     path = tmp_path / "wide.csv"
-    names = [f"c{number}" for number in range(700)]
-    path.write_text("\n".join(",".join(each) for each in (names, ["1"] * 699 + ["x"])))
-    with duckdb.connect(config={"memory_limit": "165MB", "threads": 1}) as con:
+    names = [f"c{number}" for number in range(1_500)]
+    path.write_text("\n".join(",".join(each) for each in (names, ["1"] * 1_499 + ["x"])))
+    with duckdb.connect(config={"memory_limit": "200MB", "threads": 1, "temp_directory": ""}) as con:
         raw = open_csv([path], Header(tuple(names), 1), Dialect())
         types = of_texts(con, raw, 100)
-    assert types == [Primitive("long")] * 699 + [Primitive("string")]
+    assert types == [Primitive("long")] * 1_499 + [Primitive("string")]
