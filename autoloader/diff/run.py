@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from autoloader.diff.query import diff_sql
 from autoloader.diff.rules import BackfillRules, Rules
+from autoloader.inmemory import in_memory
 from autoloader.inventory import DIFF, INSTANT
 
 _NAIVE: Final = pa.timestamp("ns")
@@ -28,9 +29,7 @@ def diff(listing: pa.Table, known: pa.Table, rules: Rules) -> pa.Table:
         within each by time as the spec orders it, then by path), everything else by path. The order of the
         inputs' rows does not matter.
     """
-    import duckdb
-
-    with duckdb.connect(":memory:", config={"enable_external_access": False}) as con:
+    with in_memory() as con:
         con.register("listing", _naive(listing))
         con.register("known", _naive(known))
         con.register("slices", _slices(rules.backfill))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from autoloader.errors import SettingsError
+from autoloader.inmemory import in_memory
 from autoloader.inventory import WORK, Disposition
 from autoloader.plan import Action, Plan
 from autoloader.planner import WAITING
@@ -177,9 +178,7 @@ class Planned:
 
     def files_beside(self, earlier: Planned) -> int:
         """Files to load, now or later, that an earlier plan has not seen, or not with these bytes."""
-        import duckdb
-
-        with duckdb.connect(":memory:", config={"enable_external_access": False}) as con:
+        with in_memory() as con:
             con.register("now", self.table.select(_VERSION))
             con.register("earlier", earlier.table.select(_VERSION))
             words = ", ".join(f"'{word}'" for word in sorted({*WORK, Disposition.DEFERRED}))

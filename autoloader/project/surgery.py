@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from autoloader.apply import Recipe, free_dead_leases, holding, row_of, settle_rest
 from autoloader.errors import LakeError, RefusedError, SettingsError
+from autoloader.inmemory import in_memory
 from autoloader.project.answer import Answer, moment
 from autoloader.project.resolving import declared_schema
 from autoloader.render import plural
@@ -237,14 +238,13 @@ def _with_identity(project: Project, spec: IngestionSpec, held: pa.Table) -> pa.
 
     With `on_change: append` the versions of a path rightly stay side by side.
     """
-    import duckdb
     import pyarrow as pa
 
     root = canonical(spec.source.path, project.place.project_dir)
     listing = Source(root, project.specs().settings.storage).list().table
     moments = listing.append_column("modified_ns", listing["modified_at"].cast(pa.int64()))
     read_at = held["ingested_at"].cast(pa.timestamp("ns", tz="UTC")).cast(pa.int64())
-    with duckdb.connect(":memory:", config={"enable_external_access": False}) as con:
+    with in_memory() as con:
         con.register("held", held.append_column("ingested_ns", read_at))
         con.register("listing", moments)
         found = con.sql(

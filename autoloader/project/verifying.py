@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from autoloader.inmemory import in_memory
 from autoloader.project.answer import Answer
 from autoloader.render import plural
 
@@ -73,11 +74,9 @@ def verify(project: Project, name: str) -> Answer:
 
 def _ledger_files(project: Project, name: str) -> pa.Table:
     """One row per version whose rows are in the table: `src_file_id, file_path, rows, batches`."""
-    import duckdb
-
     files = project.ledger.files(name).select(["src_file_id", "file_path", "rows"])
     versions = project.ledger.versions(name).select(["src_file_id", "state"])
-    with duckdb.connect(":memory:", config={"enable_external_access": False}) as con:
+    with in_memory() as con:
         con.register("files", files)
         con.register("versions", versions)
         return con.sql(
@@ -89,10 +88,9 @@ def _ledger_files(project: Project, name: str) -> pa.Table:
 
 
 def _kept(project: Project, name: str) -> pa.Table:
-    import duckdb
 
     columns = ["src_file_id", "file_path", "rows", "state", "replaces", "disposition"]
-    with duckdb.connect(":memory:", config={"enable_external_access": False}) as con:
+    with in_memory() as con:
         con.register("versions", project.ledger.versions(name).select(columns))
         return con.sql(_KEPT).to_arrow_table()
 
@@ -107,7 +105,6 @@ def _table_files(project: Project, table: str) -> pa.Table:
 
 
 def _violations(ledger_files: pa.Table, table_files: pa.Table | None, kept: pa.Table) -> list[dict[str, Any]]:
-    import duckdb
     import pyarrow as pa
 
     empty = pa.table(
@@ -119,7 +116,7 @@ def _violations(ledger_files: pa.Table, table_files: pa.Table | None, kept: pa.T
             "paths": pa.array([], pa.int64()),
         }
     )
-    with duckdb.connect(":memory:", config={"enable_external_access": False}) as con:
+    with in_memory() as con:
         con.register("ledger_files", ledger_files)
         con.register("kept", kept)
         con.register("table_files", empty if table_files is None else table_files)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, assert_never
 
+from autoloader.inmemory import in_memory
 from autoloader.schema import Column, Decimal, ListOf, MapOf, Primitive, Struct, Type
 
 if TYPE_CHECKING:
@@ -59,21 +60,16 @@ def connect(*, threads: int, memory_limit: str, temp_directory: Path) -> duckdb.
         memory_limit: Such as "2GB"; what is over spills into `temp_directory`.
         temp_directory: Exists; only this connection writes there.
     """
-    import duckdb
-
-    con = duckdb.connect(
-        config={
-            "threads": threads,
-            "memory_limit": memory_limit,
-            "temp_directory": str(temp_directory),
-            "autoinstall_known_extensions": False,
-            "autoload_known_extensions": False,
-            "preserve_insertion_order": True,
-        }
+    con = in_memory(
+        threads=threads,
+        memory_limit=memory_limit,
+        temp_directory=str(temp_directory),
+        enable_external_access=True,
+        autoinstall_known_extensions=False,
+        autoload_known_extensions=False,
+        preserve_insertion_order=True,
     )
     con.execute("SET TimeZone = 'UTC'")
-    if first_row(con, "SELECT current_setting('enable_progress_bar')") != (False,):
-        con.execute("SET enable_progress_bar = false")  # refused in Jupyter where ipywidgets is missing
     return con
 
 

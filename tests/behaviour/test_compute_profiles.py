@@ -29,6 +29,7 @@ SETTINGS = """
 
 
 @pytest.mark.slow
+@pytest.mark.jvm
 def test_each_lane_is_loaded_by_a_spark_of_its_own_profile(project_dir: Path, local_store: LocalStore) -> None:
     player = Player(project_dir)
     for year in (2016, 2017, 2018, 2019, 2021, 2022, 2023, 2024):
