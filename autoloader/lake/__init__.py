@@ -349,10 +349,10 @@ class Lake:
             found: pa.Table = self._work.contents.row_counts(table, branch, snapshot_id, with_paths=with_paths)
             return found
 
-    def highest_rejected(self, name: str) -> int:
-        """The highest id of a source file version that has rejected rows beside the table; 0 where none has."""
+    def rejected_counts(self, name: str) -> pa.Table:
+        """Rows rejected and kept beside the table: `src_file_id, rejected_rows`, one row per file version with some."""
         with explained(f"the rejected rows of {name} cannot be read"):
-            found: int = self._work.highest_rejected(self._catalog, name)
+            found: pa.Table = self._work.rejected_counts(self._catalog, name)
             return found
 
     def _there(self, name: str) -> TableState:

@@ -10,7 +10,6 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from pyiceberg.catalog import Catalog
 from pyiceberg.exceptions import NoSuchNamespaceError, NoSuchTableError, TableAlreadyExistsError
 from pyiceberg.expressions import And, BooleanExpression, In
@@ -386,13 +385,15 @@ def _among(column: str, values: Sequence[str]) -> BooleanExpression:
     return In(column, set(values))  # type: ignore[call-arg, misc]  # pydantic's types hide what it takes
 
 
-def highest_rejected(catalog: Catalog, name: str) -> int:
-    """The highest `src_file_id` in a table's quarantine table; 0 where there is none."""
+def rejected_counts(catalog: Catalog, name: str) -> pa.Table:
+    """Rejected rows per source file version in a table's quarantine table: `src_file_id, rejected_rows`."""
     beside = load(catalog, quarantine_name(name))
     if beside is None:
-        return 0
-    ids = beside.scan(selected_fields=("src_file_id",)).to_arrow()["src_file_id"]
-    return int(pc.max(ids).as_py() or 0)
+        return pa.table({"src_file_id": pa.array([], pa.int64()), "rejected_rows": pa.array([], pa.int64())})
+    key = ["src_file_id", "row"]  # a row may have been rejected for several of its columns
+    rows = beside.scan(selected_fields=tuple(key)).to_arrow().group_by(key).aggregate([])
+    found = rows.group_by("src_file_id").aggregate([([], "count_all")])
+    return found.rename_columns(["src_file_id", "rejected_rows"])
 
 
 def files_holding(catalog: Catalog, name: str, ids: Sequence[int], branch: str | None) -> tuple[HeldFile, ...]:

@@ -20,6 +20,7 @@ _FOUND: Final = {
     "file_path": ("file_path", TEXT),
     "src_file_id": ("src_file_id", INT),
     "rows": ("rows", INT),
+    "rejected_rows": ("rejected_rows", INT),
     "size_bytes": ("file_size", INT),
     "modified_at": ("modified_at_ns", INT),
     "etag": ("etag", TEXT),
@@ -115,9 +116,9 @@ class Restoring(Part):
 
         Args:
             ingestion: Its name; it should be recorded.
-            found: `file_path`, `src_file_id`, `rows`, and where known `size_bytes`, `modified_at`, `etag`,
-                `version_id`, `batch_id`, `data_date`, `fingerprint`, `schema_version`, `disposition`. Of several
-                versions of a path the newest counts; all are remembered as loaded. What is unknown of an
+            found: `file_path`, `src_file_id`, `rows`, and where known `rejected_rows`, `size_bytes`, `modified_at`,
+                `etag`, `version_id`, `batch_id`, `data_date`, `fingerprint`, `schema_version`, `disposition`. Of
+                several versions of a path the newest counts; all are remembered as loaded. What is unknown of an
                 identity stays what it was.
             now: The time.
             highest_token: The highest fencing token in the table's history; later ones will be higher.
@@ -204,26 +205,31 @@ def _versions(found: pa.Table) -> pa.Table:
     """Every version that has rows, one row each; a table may hold several of one path (`on_change: append`)."""
     disposition = found["disposition"] if "disposition" in found.column_names else pa.nulls(found.num_rows, TEXT)
     batch = found["batch_id"] if "batch_id" in found.column_names else pa.nulls(found.num_rows, TEXT)
+    rejected = found["rejected_rows"] if "rejected_rows" in found.column_names else pa.nulls(found.num_rows, INT)
     table = pa.table(
         {
             "src_file_id": found["src_file_id"].cast(INT),
             "file_path": found["file_path"].cast(TEXT),
             "rows": found["rows"].cast(INT),
+            "rejected_rows": rejected.cast(INT),
             "batch": batch.cast(TEXT),
             "disposition": disposition.cast(TEXT),
         }
     )
     key = ["src_file_id", "file_path"]
-    summed = table.group_by(key).aggregate([("rows", "sum"), ("batch", "max"), ("disposition", "max")])
-    return summed.rename_columns([*key, "rows", "batch", "disposition"])
+    highest = ("rejected_rows", "batch", "disposition")
+    summed = table.group_by(key).aggregate([("rows", "sum"), *((name, "max") for name in highest)])
+    return summed.rename_columns([*key, "rows", *highest])
 
 
 def _insert_versions(session: Session, ingestion: str, now: datetime) -> None:
     session.execute(
-        "INSERT INTO batch_file (src_file_id, batch, ingestion, file_path, disposition, state, rows, processed_at)"
-        " SELECT v.src_file_id, coalesce(v.batch, ''), :ingestion, v.file_path, v.disposition, 'SUCCESS', v.rows, :now"
+        "INSERT INTO batch_file (src_file_id, batch, ingestion, file_path, disposition, state, rows, rejected_rows,"
+        " processed_at) SELECT v.src_file_id, coalesce(v.batch, ''), :ingestion, v.file_path, v.disposition, 'SUCCESS',"
+        " v.rows, v.rejected_rows, :now"
         " FROM version v WHERE 1 = 1 ORDER BY v.src_file_id"
-        " ON CONFLICT (src_file_id) DO UPDATE SET state = 'SUCCESS', rows = excluded.rows",
+        " ON CONFLICT (src_file_id) DO UPDATE SET state = 'SUCCESS', rows = excluded.rows,"
+        " rejected_rows = coalesce(excluded.rejected_rows, batch_file.rejected_rows)",
         ingestion=ingestion,
         now=now,
     )

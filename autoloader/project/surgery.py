@@ -193,15 +193,16 @@ def rebuild_ledger(project: Project, name: str) -> str:
     with holding_alone(project, name):
         table = _table(project, spec.destination.table)
         held = project.lake.row_counts(table.name, with_paths=True)
+        rejected = project.lake.rejected_counts(table.name)
         foreign = sum(row["rows"] for row in held.to_pylist() if row["src_file_id"] is None)
         _record(project, name, table)
         tokens = [table.fence, *(int(each.summary.get("autoloader.fencing-token", 0)) for each in table.history)]
         done = project.ledger.rebuild(
             name,
-            _with_identity(project, spec, held),
+            _with_identity(project, spec, held, rejected),
             now=project.clock(),
             highest_token=max(tokens, default=0),
-            highest_id=project.lake.highest_rejected(table.name),
+            highest_id=max(rejected["src_file_id"].to_pylist(), default=0),
             actor=getpass.getuser(),
         )
     others = f" {plural(foreign, 'row')} of it came from no file of ours." if foreign else ""
@@ -233,7 +234,7 @@ def _record(project: Project, name: str, table: TableState) -> None:
     project.ledger.put_ingestion(row, now=project.clock(), actor=getpass.getuser())
 
 
-def _with_identity(project: Project, spec: IngestionSpec, held: pa.Table) -> pa.Table:
+def _with_identity(project: Project, spec: IngestionSpec, held: pa.Table, rejected: pa.Table) -> pa.Table:
     """Rows per loaded file version, with the identity of the file in storage where it cannot have changed since.
 
     With `on_change: append` the versions of a path rightly stay side by side.
@@ -247,10 +248,13 @@ def _with_identity(project: Project, spec: IngestionSpec, held: pa.Table) -> pa.
     with in_memory() as con:
         con.register("held", held.append_column("ingested_ns", read_at))
         con.register("listing", moments)
+        con.register("rejected", rejected)
         found = con.sql(
-            "SELECT h.file_path, h.src_file_id, h.rows, h.batch_id, l.size_bytes, l.modified_ns, l.etag, l.version_id,"
+            "SELECT h.file_path, h.src_file_id, h.rows, h.batch_id,"
+            " coalesce(r.rejected_rows, 0) AS rejected_rows, l.size_bytes, l.modified_ns, l.etag, l.version_id,"
             " CASE WHEN $appends THEN 'changed' ELSE 'rebuilt' END AS disposition"
-            " FROM held h LEFT JOIN listing l ON l.file_path = h.file_path AND l.modified_ns <= h.ingested_ns"
+            " FROM held h LEFT JOIN rejected r ON r.src_file_id = h.src_file_id"
+            " LEFT JOIN listing l ON l.file_path = h.file_path AND l.modified_ns <= h.ingested_ns"
             " WHERE h.src_file_id IS NOT NULL",
             params={"appends": spec.source.on_change == "append"},
         ).to_arrow_table()

@@ -56,16 +56,19 @@ def test_a_rebuilt_state_gives_no_id_again_under_which_rejected_rows_are_kept(
     player.spec(
         SPEC.format(root=local_store.root) + "    schema: {columns: [{name: day, type: long}], max_bad_rows: 100%}"
     )
-    local_store.put("a.csv", "day\n1\n")
+    local_store.put("a.csv", "day\n1\nx\n2\ny\n")
     player.apply()
     local_store.put("b.csv", "day\nnone\n")
     player.apply()
     (player.folder / ".autoloader" / "state.db").unlink()
     local_store.put("c.csv", "day\nno\n")
     assert player.run("rebuild-ledger", "sales", "-y").code == 0
+    [remembered] = player.run("files", "sales", "--format", "json").json["files"]
+    assert (remembered["rows"], remembered["rejected_rows"]) == (2, 2)
     player.apply()
     rejected = player.table("shop.sales__quarantine").to_pylist()
-    assert len(rejected) == len({row["src_file_id"] for row in rejected}) == 3
+    assert sorted(row["raw"] for row in rejected) == ["no", "none", "none", "x", "y"]
+    assert len({row["src_file_id"] for row in rejected}) == 4
 
 
 def copy_state(source: Path, target: Path) -> None:
