@@ -12,7 +12,7 @@ from autoloader.apply.tools import Tools
 from autoloader.errors import LakeError
 from autoloader.lake import SchemaUpdate
 from autoloader.schema import ChangeClass, ChangeKind, Place, TableSchema, compare
-from autoloader.spec import partition_field
+from autoloader.spec import partition_field, sort_term
 
 if TYPE_CHECKING:
     from autoloader.ledger import IngestionRow
@@ -32,13 +32,14 @@ def create(tools: Tools, recipe: Recipe, row: IngestionRow, *, lineage_columns: 
             destination.partition_by,
             destination.properties,
             lineage_columns=lineage_columns,
+            sort_by=destination.sort_by,
         )
     uuid = table.uuid if table is not None else None
     return tools.ledger.put_ingestion(row_of(recipe, row, table_uuid=uuid), now=tools.clock(), actor=tools.holder)
 
 
 def update(tools: Tools, recipe: Recipe, row: IngestionRow) -> IngestionRow:
-    """Record the new spec; bring the table's name, properties and partitioning to it."""
+    """Record the new spec; bring the table's name, properties, partitioning and sorting to it."""
     destination = recipe.spec.destination
     if row.table and row.table != destination.table and tools.lake.table(row.table) is not None:
         tools.lake.rename(row.table, destination.table)
@@ -46,17 +47,23 @@ def update(tools: Tools, recipe: Recipe, row: IngestionRow) -> IngestionRow:
     if table is not None:
         partition_by = destination.partition_by if destination.partition_by != table.partition_by else None
         missing = {k: v for k, v in destination.properties.items() if table.properties.get(k) != v}
-        if partition_by is not None or missing:
-            columns = _columns_to_partition_by(recipe, row, table.schema)
-            tools.lake.evolve(destination.table, columns, properties=missing, partition_by=partition_by)
+        ours = destination.sort_by or (row.spec.get("destination") or {}).get("sort_by")
+        sort_by = destination.sort_by if ours and destination.sort_by != table.sort_by else None
+        if partition_by is not None or sort_by is not None or missing:
+            columns = _columns_to_lay_out_by(recipe, row, table.schema)
+            tools.lake.evolve(
+                destination.table, columns, properties=missing, partition_by=partition_by, sort_by=sort_by
+            )
     spec_only = replace(recipe, schema=None)  # columns change with the table's own, in `change_schema`
     return tools.ledger.put_ingestion(row_of(spec_only, row), now=tools.clock(), actor=tools.holder)
 
 
-def _columns_to_partition_by(recipe: Recipe, row: IngestionRow, table: TableSchema) -> SchemaUpdate | None:
-    """The schema update that must come with a partitioning of columns that the table has not yet."""
+def _columns_to_lay_out_by(recipe: Recipe, row: IngestionRow, table: TableSchema) -> SchemaUpdate | None:
+    """The schema update that must come with a partitioning or sorting by columns that the table has not yet."""
     have = {column.name.lower() for column in table.columns}
-    wanted = {partition_field(term).column.partition(".")[0].lower() for term in recipe.spec.destination.partition_by}
+    destination = recipe.spec.destination
+    wanted = {partition_field(term).column.partition(".")[0].lower() for term in destination.partition_by}
+    wanted |= {sort_term(term).column.lower() for term in destination.sort_by}
     if recipe.schema is None or wanted <= have:
         return None
     return schema_update(_known(row, table), recipe.schema)

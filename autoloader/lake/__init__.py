@@ -134,11 +134,18 @@ class Lake:
         properties: Mapping[str, str] | None = None,
         *,
         lineage_columns: bool = True,
+        sort_by: Sequence[str] = (),
     ) -> TableState:
         """Make a table, its namespace where need be; lineage columns at its end."""
         with explained(f"the table {name} cannot be created"):
             table = self._work.create(
-                self._catalog, name, schema, tuple(partition_by), properties or {}, lineage=lineage_columns
+                self._catalog,
+                name,
+                schema,
+                tuple(partition_by),
+                properties or {},
+                lineage=lineage_columns,
+                sort_by=tuple(sort_by),
             )
             found: TableState = self._work.state(name, table)
             return found
@@ -150,11 +157,12 @@ class Lake:
         *,
         properties: Mapping[str, str] | None = None,
         partition_by: Sequence[str] | None = None,
+        sort_by: Sequence[str] | None = None,
     ) -> TableState:
-        """Change schema, properties or partitioning by metadata alone; doing it twice changes nothing."""
+        """Change schema, properties, partitioning or sorting by metadata alone; doing it twice changes nothing."""
         with explained(f"the table {name} cannot be changed"):
-            terms = None if partition_by is None else tuple(partition_by)
-            self._work.evolve(self._catalog, name, update, properties, terms)
+            parts, order = (None if terms is None else tuple(terms) for terms in (partition_by, sort_by))
+            self._work.evolve(self._catalog, name, update, properties, parts, order)
         return self._there(name)
 
     def drop(self, name: str, *, purge: bool = False) -> None:

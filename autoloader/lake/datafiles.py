@@ -69,7 +69,7 @@ class DataFiles:
             file_format=FileFormat.PARQUET,
             partition=self.partition(spec_id, row["partition_json"]),
             file_size_in_bytes=row["size_bytes"],
-            sort_order_id=None,
+            sort_order_id=row.get("sort_order_id"),
             spec_id=spec_id,
             equality_ids=None,
             key_metadata=None,

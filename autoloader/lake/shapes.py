@@ -12,6 +12,7 @@ from typing import Final
 
 from pyiceberg.partitioning import PartitionField, PartitionSpec
 from pyiceberg.schema import Schema
+from pyiceberg.table.sorting import UNSORTED_SORT_ORDER, SortDirection, SortField, SortOrder
 from pyiceberg.table.update.schema import UpdateSchema
 from pyiceberg.transforms import IdentityTransform, Transform, parse_transform
 from pyiceberg.types import (
@@ -39,6 +40,7 @@ from pyiceberg.types import (
 from autoloader.errors import LakeError
 from autoloader.lake.state import LINEAGE, SchemaUpdate
 from autoloader.schema import Column, Decimal, ListOf, MapOf, Primitive, Struct, TableSchema, Type
+from autoloader.spec import sort_term
 
 _PRIMITIVES: Final[dict[str, IcebergType]] = {
     "boolean": BooleanType(),
@@ -122,6 +124,27 @@ def partition_spec(partition_by: tuple[str, ...], schema: Schema) -> PartitionSp
         name = _partition_name(transform, schema.find_column_name(found.field_id) or source)
         fields.append(PartitionField(found.field_id, 1000 + place, transform, name))
     return PartitionSpec(*fields)
+
+
+def sort_order(sort_by: tuple[str, ...], schema: Schema) -> SortOrder:
+    """The sort order of terms like `day`, `amount desc`.
+
+    Raises:
+        LakeError: A column is not there, or its values have no order.
+    """
+    fields = []
+    for term in map(sort_term, sort_by):
+        found = next((f for f in schema.fields if f.name.lower() == term.column.lower()), None)
+        if found is None or not isinstance(found.field_type, PrimitiveType):
+            there = ", ".join(f.name for f in schema.fields if isinstance(f.field_type, PrimitiveType))
+            raise LakeError(
+                f"the table cannot be sorted by {term.column}",
+                why=f"it is no column of a simple type; those are: {there}",
+                fix="correct destination.sort_by in the spec.",
+            )
+        direction = SortDirection.DESC if term.descending else SortDirection.ASC
+        fields.append(SortField(found.field_id, IdentityTransform(), direction))
+    return SortOrder(*fields) if fields else UNSORTED_SORT_ORDER
 
 
 def parse_term(term: str) -> tuple[Transform[object, object], str]:

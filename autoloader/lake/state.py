@@ -16,6 +16,7 @@ import pyarrow as pa
 from autoloader import schema as schemas
 from autoloader.lake import keepsakes
 from autoloader.schema import Column, Primitive, TableSchema
+from autoloader.spec import SortTerm
 
 LINEAGE: Final = TableSchema(
     (
@@ -91,6 +92,7 @@ class TableState:
         schema_id: Of the current schema.
         snapshot_id: Of the branch `main`; None: empty.
         partition_by: As in a spec: `month(day)`, `bucket[16](id)`, `country`.
+        sort_by: As in a spec: `day`, `amount desc`; None: in a way that a spec cannot say.
         properties: The table's own.
         has_lineage: Whether the rows carry our lineage columns.
         rows: Rows now; None: not told.
@@ -117,6 +119,7 @@ class TableState:
     history: tuple[SnapshotInfo, ...]
     branches: Mapping[str, int]
     astray: frozenset[int] = frozenset()
+    sort_by: tuple[str, ...] | None = ()
 
     @property
     def fence(self) -> int:
@@ -229,6 +232,7 @@ def state_of(name: str, metadata: Mapping[str, Any]) -> TableState:
         branches={ref: int(value["snapshot-id"]) for ref, value in refs.items()},
         astray=frozenset(s["snapshot-id"] for s in metadata.get("snapshots") or ())
         - frozenset(info.snapshot_id for info in history),
+        sort_by=_sort_by(metadata, schema),
     )
 
 
@@ -268,6 +272,19 @@ def _partition_by(metadata: Mapping[str, Any], schema: Mapping[str, Any]) -> tup
     return tuple(
         _term(f["transform"], names.get(f["source-id"], f["name"])) for f in spec["fields"] if f["transform"] != "void"
     )
+
+
+def _sort_by(metadata: Mapping[str, Any], schema: Mapping[str, Any]) -> tuple[str, ...] | None:
+    wanted = metadata.get("default-sort-order-id", 0)
+    order = next((o for o in metadata.get("sort-orders") or () if o["order-id"] == wanted), {"fields": ()})
+    names = {f["id"]: f["name"] for f in schema["fields"]}
+    terms = []
+    for part in order["fields"]:
+        nulls = "nulls-last" if part["direction"] == "desc" else "nulls-first"
+        if part["transform"] != "identity" or part["source-id"] not in names or part["null-order"] != nulls:
+            return None
+        terms.append(str(SortTerm(names[part["source-id"]], part["direction"] == "desc")))
+    return tuple(terms)
 
 
 def _term(transform: str, source: str) -> str:

@@ -16,11 +16,13 @@ from pyiceberg.expressions import And, BooleanExpression, In
 from pyiceberg.table import Table, Transaction
 from pyiceberg.table.refs import MAIN_BRANCH
 from pyiceberg.table.snapshots import ancestors_of
+from pyiceberg.table.sorting import SortOrder
+from pyiceberg.table.update import AddSortOrderUpdate, AssertDefaultSortOrderId, SetDefaultSortOrderUpdate, TableUpdate
 from pyiceberg.table.update.snapshot import ManageSnapshots
 
 from autoloader.errors import LakeError
 from autoloader.lake import commits, contents, keepsakes
-from autoloader.lake.shapes import apply_update, iceberg_schema, parse_term, partition_spec
+from autoloader.lake.shapes import apply_update, iceberg_schema, parse_term, partition_spec, sort_order
 from autoloader.lake.state import (
     BATCH_ID,
     QUARANTINE,
@@ -81,6 +83,7 @@ def create(
     properties: Mapping[str, str],
     *,
     lineage: bool,
+    sort_by: tuple[str, ...] = (),
     location: str | None = None,
 ) -> Table:
     """Make a table, and its namespace where it is not there.
@@ -96,11 +99,16 @@ def create(
             fix=f"write destination.table as raw.{name}, say.",
         )
     whole = iceberg_schema(schema, lineage=lineage)
-    spec = partition_spec(partition_by, whole)
+    spec, order = partition_spec(partition_by, whole), sort_order(sort_by, whole)
     catalog.create_namespace_if_not_exists(namespace)
     try:
         return catalog.create_table(
-            name, whole, location=location, partition_spec=spec, properties=DEFAULTS | dict(properties)
+            name,
+            whole,
+            location=location,
+            partition_spec=spec,
+            sort_order=order,
+            properties=DEFAULTS | dict(properties),
         )
     except TableAlreadyExistsError as error:
         raise LakeError(
@@ -119,6 +127,7 @@ def write_format(table: Table, update: SchemaUpdate | None = None) -> WriteForma
         location=metadata.location.rstrip("/"),
         schema_json=metadata.schema().model_dump_json(),
         spec_json=metadata.spec().model_dump_json(),
+        order_json=metadata.sort_order().model_dump_json(),
         properties=dict(metadata.properties),
     )
 
@@ -206,8 +215,9 @@ def evolve(
     update: SchemaUpdate | None,
     properties: Mapping[str, str] | None,
     partition_by: tuple[str, ...] | None,
+    sort_by: tuple[str, ...] | None = None,
 ) -> None:
-    """Change a table's schema, properties or partitioning (for new files), in one commit."""
+    """Change a table's schema, properties, partitioning or sorting (both for new files), in one commit."""
 
     def stage(transaction: Transaction, table: Table) -> None:
         if update is not None:
@@ -217,6 +227,8 @@ def evolve(
             transaction.set_properties(dict(properties))
         if partition_by is not None:
             _repartition(transaction, table, partition_by)
+        if sort_by is not None:
+            _reorder(transaction, sort_by)
 
     commits.commit(catalog, name, stage)
 
@@ -234,6 +246,23 @@ def _repartition(transaction: Transaction, table: Table, partition_by: tuple[str
             key = (schema.find_field(source, case_sensitive=False).field_id, str(transform))
             if key not in have:
                 spec.add_field(source, transform, wanted[key].name)
+
+
+def _reorder(transaction: Transaction, sort_by: tuple[str, ...]) -> None:
+    """PyIceberg's own `update_sort_order` cannot take the order of a table away that was made with one."""
+    metadata = transaction.table_metadata
+    before, order = metadata.default_sort_order_id, sort_order(sort_by, metadata.schema())
+    known = next((each.order_id for each in metadata.sort_orders if each.fields == order.fields), None)
+    if known == before:
+        return
+    updates: tuple[TableUpdate, ...] = (SetDefaultSortOrderUpdate(sort_order_id=known if known is not None else 0),)
+    if known is None:
+        if order.fields:
+            highest = max((each.order_id for each in metadata.sort_orders), default=0)
+            order = SortOrder(*order.fields, order_id=highest + 1)
+        last_added = -1 if order.fields else 0
+        updates = (AddSortOrderUpdate(sort_order=order), SetDefaultSortOrderUpdate(sort_order_id=last_added))
+    transaction._apply(updates, (AssertDefaultSortOrderId(default_sort_order_id=before),))
 
 
 def start_branch(catalog: Catalog, name: str, branch: str, summary: Mapping[str, str]) -> None:

@@ -53,6 +53,7 @@ RESULT: Final = pa.schema(
         pa.field("path", pa.string()),
         pa.field("size_bytes", pa.int64()),
         pa.field("spec_id", pa.int32()),
+        pa.field("sort_order_id", pa.int32()),  # None: of rows in no order that is promised
         pa.field("partition_json", pa.string()),  # list, one value per partition field
         pa.field("footer", pa.binary()),  # the Parquet footer with its length and magic
         pa.field("src_file_ids", pa.list_(pa.int64())),
@@ -86,12 +87,14 @@ class WriteFormat:
         location: The table's location.
         schema_json: The Iceberg schema, with the field ids that the data files must carry.
         spec_json: The Iceberg partition spec.
+        order_json: The Iceberg sort order.
         properties: The table's properties.
     """
 
     location: str
     schema_json: str
     spec_json: str = '{"spec-id": 0, "fields": []}'
+    order_json: str = '{"order-id": 0, "fields": []}'
     properties: Mapping[str, str] = field(default_factory=dict)
 
     @property

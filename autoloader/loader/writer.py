@@ -17,6 +17,7 @@ from autoloader.errors import LakeError, is_full_disk
 from autoloader.loader.columns import field_ids, projection, quote, table_columns, text
 from autoloader.loader.job import WriteFormat
 from autoloader.loader.partitions import drop_numbers, number_partitions, partition_fields
+from autoloader.loader.sorting import sorting
 
 if TYPE_CHECKING:
     import duckdb
@@ -43,6 +44,7 @@ class Written:
         footer: The footer with its length and magic: enough for its statistics.
         partition_json: Its partition values.
         spec_id: The partition spec that they belong to.
+        sort_order_id: The sort order that its rows are in; None: none.
     """
 
     local: Path
@@ -52,6 +54,7 @@ class Written:
     footer: bytes
     partition_json: str = "[]"
     spec_id: int = 0
+    sort_order_id: int | None = None
 
 
 def local_path(location: str) -> Path | None:
@@ -83,6 +86,7 @@ class TableWriter:
         self.by_duckdb = all(column.duckdb_type is not None for column in self.columns)
         self._schema_json = table.schema_json
         self._spec_id = json.loads(table.spec_json)["spec-id"]
+        self._sort_order_id, self._order_by = sorting(table.order_json, self.columns)
         self._location = table.batch_location(batch_id)
         folder = local_path(self._location)
         self._remote = folder is None
@@ -109,6 +113,7 @@ class TableWriter:
             constants: Text columns that have one value in all rows, and it.
         """
         source = projection(self.columns, present, f"({select_sql})", constants if self.by_duckdb else None)
+        source += self._order_by
         if not self.by_duckdb:
             return self._with_pyarrow(source, "[]")
         return self._copy(source, "")
@@ -127,7 +132,7 @@ class TableWriter:
         try:
             parts = number_partitions(self._con, self.partition_fields, shaped)
             names = ", ".join(f"{shaped}.{q}" for q in (quote(c.name) for c in self.columns))
-            source = f"SELECT {names}, parts.{parts.number} FROM {parts.source}"
+            source = f"SELECT {names}, parts.{parts.number} FROM {parts.source}{self._order_by}"
             if not self.by_duckdb:
                 return tuple(
                     written
@@ -189,7 +194,7 @@ class TableWriter:
         relative = path.relative_to(self._folder)
         return Written(
             path, f"{self._location}/{relative}", size, rows, read_footer(path, footer_bytes),
-            partition_json, self._spec_id,
+            partition_json, self._spec_id, self._sort_order_id,
         )  # fmt: skip
 
     def publish(self, files: Sequence[Written]) -> None:
@@ -228,6 +233,7 @@ def data_file_row(file: Written, table: str, ids: Iterable[int], replaces: str |
         "rows": file.rows,
         "partition_json": file.partition_json,
         "spec_id": file.spec_id,
+        "sort_order_id": file.sort_order_id,
         "footer": file.footer,
         "src_file_ids": sorted(ids),
         "replaces": replaces,

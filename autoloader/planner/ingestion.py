@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 from autoloader.inventory import Disposition
 from autoloader.plan import Action, Block, Change, Diagnostic, Operation, Reason
@@ -218,17 +218,19 @@ def _moved_table(case: Case, edits: Sequence[KeyChange]) -> tuple[Block | None, 
     return None, [Operation("table_renamed", {"from": old, "to": new})]
 
 
+_LAYOUTS: Final = {"destination.partition_by": "partitioning_changed", "destination.sort_by": "sorting_changed"}
+
+
 def _laid_out(case: Case, edits: Sequence[KeyChange]) -> list[Operation]:
-    """`partition_by` edited: metadata alone. Files that are there keep the layout that they were written in."""
-    edit = next((e for e in edits if e.key == "destination.partition_by"), None)
-    if edit is None:
-        return []
+    """`partition_by`, `sort_by` edited: metadata alone. Files that are there keep the layout they were written in."""
     keep = loaded_count(case)
     return [
         Operation(
-            "partitioning_changed",
+            name,
             {"from": list(edit.before or ()), "to": list(edit.after or ()), "files_kept": keep, "class": "metadata"},
         )
+        for edit in edits
+        if (name := _LAYOUTS.get(edit.key)) is not None
     ]
 
 

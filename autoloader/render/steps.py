@@ -30,6 +30,7 @@ _WORDS: Final = {
     "rescued_filled": "fill in values from _rescued",
     "run_triggered": "load",
     "schema_changed": "change schema",
+    "sorting_changed": "change sorting",
     "spec_recorded": "record the spec",
     "table_adopted": "adopt table",
     "table_created": "create table",
@@ -66,7 +67,7 @@ def operation_lines(name: str, details: Mapping[str, Any]) -> list[str]:
             return [f"{step_name(name)}: {columns}, {where} ({size}) written anew ({_value(known.get('class'))})"]
         case "table_renamed" | "ingestion_renamed":
             return [f"{step_name(name)} {_value(known.get('from'))} to {_value(known.get('to'))}"]
-        case "partitioning_changed":
+        case "partitioning_changed" | "sorting_changed":
             old, new = (_value(known.get(key)) or "nothing" for key in ("from", "to"))
             kept = plural(known.get("files_kept", 0), "loaded file")
             head = f"{step_name(name)} from {old} to {new}"

@@ -36,6 +36,7 @@ from autoloader.spec.settings import (
     StorageSettings,
     Threshold,
 )
+from autoloader.spec.sorting import SortTerm, sort_term
 from autoloader.spec.source import CsvOptions, Destination, Source, canonical_path
 from autoloader.spec.times import Period, parse_instant, parse_period
 
@@ -66,6 +67,7 @@ __all__ = [
     "Schedule",
     "SchemaSpec",
     "Settings",
+    "SortTerm",
     "Source",
     "SparkSettings",
     "StorageSettings",
@@ -84,5 +86,6 @@ __all__ = [
     "parse_period",
     "parse_size",
     "partition_field",
+    "sort_term",
     "spec_digest",
 ]

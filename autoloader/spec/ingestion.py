@@ -11,6 +11,7 @@ from autoloader.spec.model import Model, refusal
 from autoloader.spec.partitions import partition_field
 from autoloader.spec.quantities import Flag, Label, Text
 from autoloader.spec.runs import Backfill, Compute, Limits, Refresh, Reingest, Schedule
+from autoloader.spec.sorting import sort_term
 from autoloader.spec.source import Destination, Name, Source
 
 
@@ -59,8 +60,7 @@ class IngestionSpec(Model):
         destination, source = info.data.get("destination"), info.data.get("source")
         if destination is None or source is None:
             return schema
-        types = {name.lower(): kind for name, kind in source.partitions.items()}
-        types |= {column.name.lower(): column.type for column in schema.columns or ()}
+        types = _types(schema, source)
         for index, part in enumerate(destination.partition_by):
             field, at = partition_field(part), ("destination", "partition_by", index)
             kind = types.get(field.column.lower())
@@ -70,6 +70,24 @@ class IngestionSpec(Model):
             if kind is not None and not field.takes(kind):
                 fix = "Choose another transform, or another type for the column."
                 raise refusal(f"is `{part}`, but the column is {kind}", fix=fix, up=1, at=at, compares=True)
+        return schema
+
+    @field_validator("table_schema")
+    @classmethod
+    def _sort_columns_exist(cls, schema: SchemaSpec, info: ValidationInfo) -> SchemaSpec:
+        destination, source = info.data.get("destination"), info.data.get("source")
+        if destination is None or source is None:
+            return schema
+        types = _types(schema, source)
+        for index, term in enumerate(destination.sort_by):
+            column, at = sort_term(term).column, ("destination", "sort_by", index)
+            kind = types.get(column.lower())
+            if is_reserved(column) or (kind is None and schema.columns is not None):
+                fix = "Sort by a column of `schema.columns` or of `source.partitions`."
+                raise refusal(f"names `{column}`, which is not a column", fix=fix, up=1, at=at, compares=True)
+            if kind is not None and kind.startswith(("list<", "map<", "struct<")):
+                fix = "Sort by columns of simple types."
+                raise refusal(f"sorts by `{column}`, which is {kind}", fix=fix, up=1, at=at, compares=True)
         return schema
 
     @field_validator("backfill")
@@ -97,3 +115,9 @@ class IngestionSpec(Model):
         `IngestionSpec.model_validate` takes it back to an equal spec.
         """
         return self.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+
+
+def _types(schema: SchemaSpec, source: Source) -> dict[str, str]:
+    """The types that are declared, by lower-case name: of folders and of columns."""
+    folders = {name.lower(): kind for name, kind in source.partitions.items()}
+    return folders | {column.name.lower(): column.type for column in schema.columns or ()}

@@ -61,6 +61,7 @@ KEYS: Final = (
     Key("source.on_delete", _B, "What to do with the rows of a file that is gone."),
     Key("destination.table", _T, "The Iceberg table, as namespace.name."),
     Key("destination.partition_by", _T, "How the table is partitioned."),
+    Key("destination.sort_by", _T, "By which columns the rows of each data file are sorted."),
     Key("destination.properties", _T, "Iceberg table properties."),
     Key("schema.columns", _C, "The declared columns; left out: inferred at plan, then pinned."),
     Key("schema.columns.*.name", _C, "The column's name in the table."),

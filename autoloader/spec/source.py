@@ -21,6 +21,7 @@ from autoloader.spec.columns import ColumnName, SimpleTypeText
 from autoloader.spec.model import Model, refusal
 from autoloader.spec.partitions import Partition, partition_field
 from autoloader.spec.quantities import Count, Duration, Flag, Text
+from autoloader.spec.sorting import Sorting, sort_term
 from autoloader.spec.times import Start
 
 NAME: Final = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
@@ -181,6 +182,7 @@ class Destination(Model):
 
     table: TableName
     partition_by: tuple[Partition, ...] = ()
+    sort_by: tuple[Sorting, ...] = ()
     properties: dict[str, Text] = Field(default_factory=dict)
 
     @field_validator("partition_by")
@@ -192,3 +194,12 @@ class Destination(Model):
             if key in keys[:index]:
                 raise refusal(f"partitions by `{parts[index]}` twice", fix="Keep one of them.", at=(index,))
         return parts
+
+    @field_validator("sort_by")
+    @classmethod
+    def _each_column_stands_once(cls, terms: tuple[str, ...]) -> tuple[str, ...]:
+        columns = [sort_term(term).column.lower() for term in terms]
+        for index, column in enumerate(columns):
+            if column in columns[:index]:
+                raise refusal(f"sorts by `{terms[index]}` twice", fix="Keep one of them.", at=(index,))
+        return terms

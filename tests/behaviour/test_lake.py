@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pyiceberg.transforms import BucketTransform
 
 from autoloader.errors import CommitConflictError, LakeError
 from autoloader.lake import Lake, SchemaUpdate
@@ -381,6 +382,27 @@ def test_an_impossible_type_change_says_what_to_do(local: Lake) -> None:
     with pytest.raises(LakeError, match="cannot become") as caught:
         local.evolve("raw.flights", SchemaUpdate(TableSchema((ID, Column("name", Primitive("long"))))))
     assert "refresh" in caught.value.fix
+
+
+def test_sorting_can_change_for_new_files(local: Lake) -> None:
+    assert local.create("raw.flights", FLIGHTS, sort_by=["ID desc"]).sort_by == ("id desc",)
+    load(local, rows_of(1, 10), "b1")
+    assert local.evolve("raw.flights", sort_by=["name", "id"]).sort_by == ("name", "id")
+    assert local.evolve("raw.flights", sort_by=["name", "id"]).sort_by == ("name", "id")
+    load(local, rows_of(2, 2), "b2")
+    assert len(kit.scan(local, "raw.flights")) == 12
+    assert local.evolve("raw.flights", sort_by=[]).sort_by == ()
+    with pytest.raises(LakeError, match="cannot be sorted by nowhere"):
+        local.evolve("raw.flights", sort_by=["nowhere"])
+
+
+def test_a_sorting_that_a_spec_cannot_say_is_not_taken_for_none(local: Lake) -> None:
+    local.create("raw.flights", FLIGHTS)
+    with local._catalog.load_table("raw.flights").update_sort_order() as order:
+        order.asc("id", BucketTransform(4))
+    assert local.table("raw.flights").sort_by is None
+    load(local, rows_of(1, 10), "b1")
+    assert len(kit.scan(local, "raw.flights")) == 10
 
 
 def test_partitioning_can_change_for_new_files(local: Lake) -> None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import date
+from typing import Any
+
+import pyarrow.parquet as pq
 import pytest
 
 from tests.playing import LocalStore, Player
@@ -68,3 +72,70 @@ def test_partitioning_evolves_by_metadata_and_replaced_files_leave_the_old_layou
     assert ids(player, "shop = 'z'") == [40]
     player.no_changes()
     assert player.run("verify", "orders").code == 0
+
+
+def sorted_files(player: Player) -> dict[int | None, list[list[tuple[object, object]]]]:
+    """Day and id of the rows of each data file as they lie in it, by the sort order that the file claims."""
+    found: dict[int | None, list[list[tuple[object, object]]]] = {}
+    with player.iceberg("shop.orders") as table:
+        for task in table.scan().plan_files():
+            rows = pq.read_table(task.file.file_path.removeprefix("file://"), columns=["day", "id"]).to_pylist()
+            found.setdefault(task.file.sort_order_id, []).append([(row["day"], row["id"]) for row in rows])
+    return found
+
+
+def in_order(rows: list[tuple[Any, Any]]) -> bool:
+    """Latest day first, days that are null last; within a day by id."""
+    return rows == sorted(rows, key=lambda row: (row[0] is None, -(row[0] or date.min).toordinal(), row[1]))
+
+
+@pytest.mark.parametrize("partition_by", ["", '"bucket[3](shop)"'], ids=["one file", "partitions"])
+def test_rows_of_each_data_file_are_sorted_as_declared_and_other_files_stay_as_they_are(
+    player: Player, local_store: LocalStore, partition_by: str
+) -> None:
+    def put(name: str, first: int) -> None:
+        days = [f"2024-01-{1 + (first * 7 + n * 11) % 28:02}" if n % 10 else "" for n in range(60)]
+        lines = "".join(f"{first + n * 37 % 60},{day},s{n % 5}\n" for n, day in enumerate(days))
+        local_store.put(name, "id,day,shop\n" + lines)
+
+    def with_sorting(terms: str) -> None:
+        declare(player, local_store, f"{partition_by}], sort_by: [{terms}")
+
+    put("a.csv", 0)
+    declare(player, local_store, partition_by)
+    player.apply()
+    assert set(sorted_files(player)) == {None}
+
+    with_sorting("day desc, id")
+    planned = " ".join(player.run("plan").out.split())
+    assert "change sorting from nothing to day desc, id" in planned
+    assert "metadata only: 1 loaded file as before, new ones in the new layout" in planned
+    player.apply()
+    put("b.csv", 1000)
+    put("c.csv", 2000)
+    player.apply()
+    by_order = sorted_files(player)
+    assert set(by_order) == {None, 1}
+    assert not all(map(in_order, by_order[None]))
+    assert all(map(in_order, by_order[1]))
+    assert max(map(len, by_order[1])) > 20
+
+    player.apply("--refresh", "orders=full")
+    by_order = sorted_files(player)
+    assert set(by_order) == {1}
+    assert all(map(in_order, by_order[1]))
+    with player.iceberg("shop.orders") as table:
+        assert [str(field) for field in table.sort_order().fields] == ["2 DESC NULLS LAST", "1 ASC NULLS FIRST"]
+
+    put("b.csv", 3000)
+    player.apply()
+    assert all(map(in_order, sorted_files(player)[1]))
+    ids_now = sorted(row["id"] for row in player.rows("shop.orders"))
+    assert ids_now == [*range(60), *range(2000, 2060), *range(3000, 3060)]
+    player.no_changes()
+
+    with_sorting("")
+    player.apply()
+    with player.iceberg("shop.orders") as table:
+        assert table.sort_order().is_unsorted
+    player.no_changes()

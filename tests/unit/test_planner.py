@@ -534,6 +534,14 @@ def test_another_partitioning_of_a_loaded_table_is_metadata_alone() -> None:
     assert change.operations[0].details == {"from": [], "to": ["month(day)"], "files_kept": 1, "class": "metadata"}
 
 
+def test_another_sorting_of_a_loaded_table_is_metadata_alone() -> None:
+    new = spec_of(destination={"table": "shop.sales", "sort_by": ["day desc"]})
+    change = one(plan_of([A], [remembered(A)], new, recorded=recorded_of(spec_of())))
+    assert (change.actions, change.blocked) == ((Action.UPDATE,), None)
+    assert operations(change) == ["sorting_changed", "spec_recorded"]
+    assert change.operations[0].details == {"from": [], "to": ["day desc"], "files_kept": 1, "class": "metadata"}
+
+
 def test_columns_that_somebody_took_out_of_the_table_stop_its_loads_and_are_named() -> None:
     spec = spec_of()
     emptied = dataclasses.replace(TABLE, schema=TableSchema())

@@ -43,6 +43,7 @@ EDITS: dict[str, Any] = {
     "source.on_delete": "fail",
     "destination.table": "a.b",
     "destination.partition_by": [],
+    "destination.sort_by": ["usage_date desc"],
     "destination.properties": {"a": "b"},
     "schema.columns": None,
     "schema.columns.*.name": [{**COLUMN, "name": "usage_day"}],

@@ -46,6 +46,7 @@ MISTAKES: list[tuple[str, Any]] = [
     ("source.min_age", 5),
     ("source.partitions", ["year"]),
     ("destination.partition_by", "day(x)"),
+    ("destination.sort_by", ["x up"]),
     ("tags", [""]),
     ("limits.max_files", "many"),
     ("limits.max_files", 1.5),
