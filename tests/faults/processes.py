@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from tests.faults.mortal import Death
 from tests.playing import ROOT
 
 LONGEST_S = 300
+UNKNOWN = 255
+"""What multiprocessing gives for an exit code when it lost the process that it forks from."""
 
 
 @contextmanager
@@ -71,7 +74,17 @@ class Started:
             self.process.join(1)
             self.process.kill()
         assert self.process.exitcode is not None, f"still running: {self.output.read_text(errors='replace')}"
-        return Ended(self.process.exitcode, self.output.read_text(errors="replace"))
+        code = self.process.exitcode if self.process.exitcode != UNKNOWN else self._own_code()
+        return Ended(code, self.output.read_text(errors="replace"))
+
+    def _own_code(self) -> int:
+        """The exit code that the process wrote down itself; one that came to no end of its own was killed."""
+        deadline = time.monotonic() + LONGEST_S
+        while self.process.pid is not None and Path(f"/proc/{self.process.pid}").exists():
+            assert time.monotonic() < deadline, f"still running: {self.output.read_text(errors='replace')}"
+            time.sleep(0.05)
+        told = self.output.with_suffix(".code")
+        return int(told.read_text()) if told.exists() else -signal.SIGKILL
 
 
 class Nursery:
@@ -137,4 +150,5 @@ def _run(
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
+        output.with_suffix(".code").write_text(str(code))
         os._exit(code)
