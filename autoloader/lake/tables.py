@@ -6,8 +6,8 @@ Loaded by the `Lake` façade when first needed, because importing PyIceberg take
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, Final, cast
 
 import pyarrow as pa
 from pyiceberg.catalog import Catalog
@@ -411,7 +411,8 @@ def rejected_rows(catalog: Catalog, name: str, batch_ids: Sequence[str], paths: 
 
 
 def _among(column: str, values: Sequence[str]) -> BooleanExpression:
-    return In(column, set(values))  # type: ignore[call-arg, misc]  # pydantic's types hide what it takes
+    among = cast(Callable[[str, set[str]], BooleanExpression], In)  # what mypy sees of it depends on its cache
+    return among(column, set(values))
 
 
 def rejected_counts(catalog: Catalog, name: str) -> pa.Table:
