@@ -24,7 +24,8 @@ A real command in a process of its own (engine Spark Connect on a Sail server, l
 at a named step. A step is a line of the code, not a wait: right before a function is called, right after it has
 returned, right before the transaction in it is committed, or while tasks run on the server. Histories of adds,
 replacements and deletes are random, some rows cannot be read, and after a kill somebody comes back, or the world goes
-on before somebody comes back, or whoever comes back is killed as well. Then one `apply` must end well, and after it
+on before somebody comes back, or whoever comes back is killed as well, several times over. Then one `apply` must end
+well, and after it
 
 - the table equals a model as a multiset of rows, and rejected rows are kept exactly once,
 - `verify` finds nothing, and the next plan says "No changes",
@@ -36,7 +37,7 @@ about: the data files of a table whose `drop` was cut off right in the middle. I
 is not killed: it gets two interrupts at the step, has to end with 130, and then all of the above must hold.
 
 The number is that of kills at each step, 100 unless it is given; a run stops after so many minutes, if they are given.
-Another run on the same commit goes on where the last one stopped.
+Another run on the same product goes on where the last one stopped.
 
     make faults
     FAULTS=5 FAULTS_MINUTES=60 make faults
@@ -88,10 +89,10 @@ class Tally:
 
 @dataclass
 class Campaign:
-    """What was seen of one commit, over one run or several.
+    """What was seen of one state of the product, over one run or several.
 
     Attributes:
-        commit: Which one.
+        commit: The last one that changed it.
         tallies: By column of the page.
         elapsed_s: Time of all runs.
     """
@@ -102,8 +103,9 @@ class Campaign:
 
     @classmethod
     def of(cls, wanted: Mapping[str, int]) -> Campaign:
-        """A new one, or the one that an earlier run of this commit has begun."""
-        commit = _git("rev-parse", "--short=10", "HEAD") + (" with changes" if _git("status", "--porcelain") else "")
+        """A new one, or the one that an earlier run on this product has begun, whatever else was committed since."""
+        changed = _git("status", "--porcelain", "--", "autoloader")
+        commit = _git("log", "-1", "--format=%h", "--", "autoloader") + " with changes" * bool(changed)
         campaign = cls(commit, {name: Tally(number) for name, number in wanted.items()})
         kept = json.loads(_KEPT.read_text()) if _KEPT.exists() else {}
         if kept.get("commit") == commit and "changes" not in commit:
@@ -137,9 +139,9 @@ class Campaign:
         asked = ", ".join(f"{tally.wanted} in the column *{name}*" for name, tally in tallies.items())
         lines = [
             _HEAD,
-            f"Written by `make faults` on {datetime.now(UTC):%Y-%m-%d} at commit {self.commit}: {kills:,} kills in"
-            f" {histories:,} histories, in {elapsed_s / 60:.0f} minutes on {_machine()}. Asked for were at each step"
-            f" {asked}; fewer mean that the run ended before.",
+            f"Written by `make faults` on {datetime.now(UTC):%Y-%m-%d}, the product as of commit {self.commit}:"
+            f" {kills:,} kills in {histories:,} histories, in {elapsed_s / 60:.0f} minutes on {_machine()}. Asked for"
+            f" were at each step {asked}; fewer mean that the run ended before.",
             "",
             "| killed at | " + " | ".join(tallies) + " |",
             "|---" * (len(tallies) + 1) + "|",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import faulthandler
+import gc
 import multiprocessing
 import os
 import signal
@@ -130,6 +131,7 @@ def _run(
     call: Callable[..., Any],
     arguments: tuple[Any, ...],
 ) -> None:
+    gc.freeze()  # what the other process has imported is not looked through again in this one
     os.chdir(folder)
     os.environ.update(environ)
     place = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND)

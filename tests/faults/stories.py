@@ -28,6 +28,7 @@ on_remove: drop
 """
 
 
+APPLY: Final = ("apply", "-y")
 REFUSED: Final = 3
 ENDS: Final = {KILL: {-signal.SIGKILL}, ONCE: {0, 6, 130}, TWICE: {130}}
 """Exit codes of a command that was ended at a step; one that never came there ends with 0."""
@@ -133,10 +134,12 @@ class History:
         ended = self.run(*words)
         if ended.code != 0:
             raise self.wrong(f"{words}: exit {ended.code}: {ended.said}")
+        if words == APPLY:
+            self.world.gone = 0
 
     def settle(self) -> None:
         """One more apply, and everything is as the model says."""
-        self.does("apply", "-y")
+        self.does(*APPLY)
         self.check()
 
     def check(self) -> None:
@@ -145,7 +148,6 @@ class History:
         ended = self.nursery.run(self.folder, check, world.columns, world.expected(), self.table, self.litter)
         if ended.code != 0:
             raise self.wrong(ended.said)
-        world.gone = 0
 
     def check_rows(self) -> None:
         """The table holds the model's rows, whatever else is not done yet."""
@@ -166,7 +168,7 @@ def loads(history: History, step: Step) -> None:
     history.change()
     if step.name == "tasks run":
         pipes(history.folder, "begun")
-    history.dies(step, "apply", "-y")
+    history.dies(step, *APPLY)
     _again(history)
 
 
@@ -175,11 +177,11 @@ def outlives(history: History, step: Step) -> None:
     history.world.write("one.csv")
     history.world.write("another.csv")
     pipes(history.folder, "begun", "hold")
-    killed = history.dies(step, "apply", "-y")
+    killed = history.dies(step, *APPLY)
     held = history.folder / "hold"
     later = held.rename(history.folder / "later")  # tasks that come now are not held
     if killed:
-        history.does("apply", "-y")
+        history.does(*APPLY)
     with os.fdopen(os.open(later, os.O_RDWR), "rb"):
         await_tasks(history.folder)
     later.unlink()
@@ -190,35 +192,35 @@ def removes(history: History, step: Step) -> None:
     """Files go; the apply that takes their rows out is killed."""
     for number in range(8):
         history.world.write(f"{number}.csv")
-    history.settle()
+    history.does(*APPLY)
     history.world.remove(2)
     if history.random.random() < 0.5:
         history.world.write("new.csv")
-    history.dies(step, "apply", "-y")
+    history.dies(step, *APPLY)
     _again(history)
 
 
 def rebuilds(history: History, step: Step) -> None:
     """A table is built anew, and the apply that does it is killed."""
     history.change()
-    history.dies(step, "apply", "-y", "--refresh", "orders=full")
+    history.dies(step, *APPLY, "--refresh", "orders=full")
     _again(history)
 
 
 def reloads(history: History, step: Step) -> None:
     """Every file is to be loaded again, and the apply is killed."""
     history.change()
-    history.settle()
-    history.dies(step, "apply", "-y", "--refresh", "orders=clear-history")
+    history.does(*APPLY)
+    history.dies(step, *APPLY, "--refresh", "orders=clear-history")
     _again(history)
 
 
 def empties(history: History, step: Step) -> None:
     """All rows are thrown away, and the apply that does it is killed; the person says so again."""
     history.change()
-    history.settle()
-    history.dies(step, "apply", "-y", "--refresh", "orders=new-only")
-    history.does("apply", "-y", "--refresh", "orders=new-only")
+    history.does(*APPLY)
+    history.dies(step, *APPLY, "--refresh", "orders=new-only")
+    history.does(*APPLY, "--refresh", "orders=new-only")
     for key in history.world.rows:
         history.world.rows[key] = []
     history.check()
@@ -236,11 +238,11 @@ def recovers(history: History, step: Step) -> None:
     if chosen in steps.REMOVAL:
         history.world.remove(1)
     words = ("--refresh", "orders=full") if chosen in steps.REBUILD else ()
-    history.dies(chosen, "apply", "-y", *words)
+    history.dies(chosen, *APPLY, *words)
     if history.random.random() < 0.3:
         history.change()
-    history.dies(step, "apply", "-y")
-    history.settle()
+    history.dies(step, *APPLY)
+    _again(history)
 
 
 def evolves(history: History, step: Step) -> None:
@@ -249,7 +251,7 @@ def evolves(history: History, step: Step) -> None:
     history.declare()
     if history.random.random() < 0.7:
         history.change()
-    history.dies(step, "apply", "-y")
+    history.dies(step, *APPLY)
     _again(history)
 
 
@@ -260,11 +262,11 @@ def fills(history: History, step: Step) -> None:
         fresh.declare(columns=2)
         for number in range(4):
             fresh.world.write(f"{number}.csv")
-        fresh.does("apply", "-y")
+        fresh.does(*APPLY)
         fresh.declare()
         if fresh.random.random() < 0.5:
             fresh.change()
-        fresh.dies(step, "apply", "-y")
+        fresh.dies(step, *APPLY)
         fresh.settle()
 
 
@@ -275,7 +277,7 @@ def creates(history: History, step: Step) -> None:
             fresh.world.write(f"{number}.csv")
         fresh.world.store.put("bad.csv", "version,number\nno,no\n")
         fresh.world.rows["bad.csv"] = []
-        fresh.dies(step, "apply", "-y")
+        fresh.dies(step, *APPLY)
         if fresh.random.random() < 0.3:
             fresh.change()
         fresh.settle()
@@ -298,7 +300,7 @@ def renames(history: History, step: Step) -> None:
     history.declare()
     if history.random.random() < 0.5:
         history.change()
-    history.dies(step, "apply", "-y")
+    history.dies(step, *APPLY)
     _again(history, waits=False)
 
 
@@ -307,7 +309,7 @@ def goes_back(history: History, step: Step) -> None:
     run = _last_run(history)
     for _ in range(history.random.randint(1, 2)):
         history.change()
-        history.settle()
+        history.does(*APPLY)
     history.dies(step, "rollback", "orders", "--to-run", run, "-y")
     if history.random.random() < 0.5:
         history.change()
@@ -328,27 +330,27 @@ def remembers(history: History, step: Step) -> None:
 def leaves(history: History, step: Step) -> None:
     """The spec goes and the table with it; the apply is killed. Then the spec is there again."""
     history.declare(there=False)
-    history.dies(step, "apply", "-y")
+    history.dies(step, *APPLY)
     history.litter = True
     if history.random.random() < 0.5:
-        history.does("apply", "-y")
+        history.does(*APPLY)
     history.declare()
-    refused = history.run("apply", "-y")
+    refused = history.run(*APPLY)
     if refused.code == REFUSED and "table-missing" in refused.said:  # it is not known whether somebody wanted that
-        history.does("apply", "-y", "--refresh", "orders=full")
+        history.does(*APPLY, "--refresh", "orders=full")
     history.settle()
 
 
 def _again(history: History, *, waits: bool = True) -> None:
     """Somebody comes back: perhaps only after the world went on, or to be killed as well, or not before long."""
     chance = history.random.random()
-    if waits and chance < 0.4:
+    if waits and chance < 0.7:
         return
-    if chance < 0.6:
+    if chance < 0.8:
         history.change()
-    elif chance < 0.8:
+    elif chance < 0.9:
         step = history.random.choice([each for each in steps.LOAD if each.edge != "during"])
-        history.dies(step, "apply", "-y")
+        history.dies(step, *APPLY)
     history.settle()
 
 

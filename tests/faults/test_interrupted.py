@@ -64,9 +64,11 @@ def test_ctrl_c_while_an_earlier_apply_is_cleared_up_after_leaves_that_to_the_ne
 
 @pytest.mark.slow
 def test_ctrl_c_twice_at_a_step_is_no_worse_than_a_kill(stage: Stage) -> None:
-    names = {"files are claimed", "results are kept", "a batch is committed"}
-    history = stage.play("load", 0, by=TWICE, wanted=lambda step: step.name in names)
-    assert {name for name, times in history.killed.items() if times} >= names
+    missing = {steps.of(name) for name in ("files are claimed", "results are kept", "a batch is committed")}
+    for seed in range(4):  # not every apply comes to a second batch
+        history = stage.play("load", seed, by=TWICE, wanted=missing.__contains__)
+        missing = {step for step in missing if not history.killed[step.name]}
+    assert not missing
 
 
 @pytest.mark.slow

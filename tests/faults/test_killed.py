@@ -79,8 +79,8 @@ class Column:
 
 COLUMNS = (
     Column("SQLite", tuple(STORIES)),
-    Column("Postgres", ON_POSTGRES, postgres=True, percent=20),
-    Column("Ctrl-C twice", tuple(story for story in STORIES if story != "outlive"), by=TWICE, percent=20),
+    Column("Postgres", ON_POSTGRES, postgres=True, percent=10),
+    Column("Ctrl-C twice", tuple(story for story in STORIES if story != "outlive"), by=TWICE, percent=10),
 )
 
 

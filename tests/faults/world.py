@@ -122,10 +122,10 @@ def orphans(catalog: Any, table: str) -> list[str]:
             content = catalog.load_table(name)
         except NoSuchTableError:
             continue
+        manifests = {each.manifest_path: each for snap in content.snapshots() for each in snap.manifests(content.io)}
         known = {
             entry.data_file.file_path.removeprefix("file://")
-            for snapshot in content.snapshots()
-            for manifest in snapshot.manifests(content.io)
+            for manifest in manifests.values()
             for entry in manifest.fetch_manifest_entry(content.io, discard_deleted=False)
         }
         folder = Path(content.location().removeprefix("file://")) / "data"
