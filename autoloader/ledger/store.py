@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from typing import Final
+
 from autoloader.ledger.address import parse_address
 from autoloader.ledger.base import VERSION
 from autoloader.ledger.claims import Claims
@@ -14,6 +17,9 @@ from autoloader.ledger.marks import Marks
 from autoloader.ledger.records import Records
 from autoloader.ledger.restoring import Restoring
 from autoloader.ledger.runs import Runs
+
+_MAKING: Final = threading.Lock()
+"""Making a state opens its file with a second SQLite library, which in one process drops the first one's locks."""
 
 
 class Ledger(Ingestions, Journal, Files, Leases, Runs, Claims, Records, Marks, Restoring):
@@ -47,8 +53,9 @@ class Ledger(Ingestions, Journal, Files, Leases, Runs, Claims, Records, Marks, R
         """
         from autoloader.ledger.migrate import migrate
 
-        migrate(self._database.address, self._database.busy_timeout_s, VERSION)
-        self._opened = self._project()
+        with _MAKING:
+            migrate(self._database.address, self._database.busy_timeout_s, VERSION)
+            self._opened = self._project()
 
 
 def open_ledger(url: str, *, create: bool = False, busy_timeout_s: float = 15.0) -> Ledger:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from autoloader import schema as schemas
 from autoloader.cost import History
 from autoloader.diff import diff
+from autoloader.errors import SourceError
 from autoloader.matching import (
     Window,
     build_window,
@@ -206,13 +207,23 @@ def look_at_all(
     state: State,
     history: Mapping[str, Sequence[History]],
     asked: Asked,
-) -> dict[str, Looked]:
-    """Look at the storage of several ingestions side by side; one that cannot be looked at raises."""
+) -> tuple[dict[str, Looked], dict[str, SourceError]]:
+    """Look at the storage of several ingestions side by side; one that cannot be looked at stops no other.
+
+    Returns:
+        What was seen, and why the others could not be looked at, by ingestion.
+    """
+    looked, failed = {}, {}
     with ThreadPoolExecutor(min(_AT_ONCE, max(1, len(specs)))) as pool:
         looks = [
             pool.submit(look_at, eyes, spec, state.recorded(spec), history.get(spec.name, ()), asked) for spec in specs
         ]
-        return {spec.name: each.result() for spec, each in zip(specs, looks, strict=True)}
+        for spec, look in zip(specs, looks, strict=True):
+            try:
+                looked[spec.name] = look.result()
+            except SourceError as error:
+                failed[spec.name] = error
+    return looked, failed
 
 
 def look_at(

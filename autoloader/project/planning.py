@@ -38,7 +38,6 @@ def make_plan(eyes: Eyes, specs: ProjectSpecs, wishes: Wishes) -> Planned:
 
     Raises:
         SettingsError: A wish names an ingestion that is not there, or says something impossible.
-        SourceError: A storage could not be listed.
         LedgerError: The state cannot be read.
     """
     state = state_of(eyes.ledger)
@@ -48,11 +47,12 @@ def make_plan(eyes: Eyes, specs: ProjectSpecs, wishes: Wishes) -> Planned:
     ]
     history = {loaded.spec.name: history_of(eyes.ledger, loaded.spec.name) for loaded in wanted}
     looked: dict[str, Looked] = {}
+    failed: dict[str, SourceError] = {}
     tables: dict[str, TableFacts | None] = {}
     if not wishes.offline:
         tables = _tables(eyes, [loaded.spec for loaded in specs.ingestions], state)
-        looked = look_at_all(eyes, [loaded.spec for loaded in wanted], state, history, asked)
-    recipes, problems = _recipes(eyes, wanted, looked)
+        looked, failed = look_at_all(eyes, [loaded.spec for loaded in wanted], state, history, asked)
+    recipes, problems = _recipes(eyes, wanted, looked, failed)
     looked |= _looked_to_fill(eyes, state, recipes, history, asked)
     rescued = rescued_of(eyes, state, recipes, tables, asked)
     plan = build_plan(
@@ -194,9 +194,9 @@ def _tables(eyes: Eyes, specs: Sequence[IngestionSpec], state: State) -> dict[st
 
 
 def _recipes(
-    eyes: Eyes, wanted: Sequence[LoadedSpec], looked: dict[str, Looked]
+    eyes: Eyes, wanted: Sequence[LoadedSpec], looked: Mapping[str, Looked], failed: Mapping[str, SourceError]
 ) -> tuple[dict[str, Recipe], list[Diagnostic]]:
-    """A recipe per ingestion; one whose sample cannot be read becomes a diagnostic, the others go on."""
+    """A recipe per ingestion; one whose source or sample cannot be read becomes a diagnostic, the others go on."""
     recipes, problems = {}, []
     for loaded in wanted:
         spec = loaded.spec
@@ -204,6 +204,8 @@ def _recipes(
             eyes.ledger.ingestion(spec.previous_name) if spec.previous_name else None
         )
         seen = looked.get(spec.name)
+        if spec.name in failed:
+            problems.append(_unreadable(loaded, failed[spec.name]))
         try:
             recipes[spec.name] = resolve(eyes, spec, row, seen.files if seen is not None else None)
         except (ReadError, SourceError) as error:

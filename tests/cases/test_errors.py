@@ -69,6 +69,23 @@ def test_a_wrong_spec_is_named_with_its_place(things: Player, text: str, names: 
     assert things.files() == before
 
 
+def test_a_source_that_cannot_be_listed_hides_no_other_ingestion_and_nothing_is_applied(things: Player) -> None:
+    things.spec("name: away\nsource: {path: nowhere/}\ndestination: {table: raw.away}\n", "away.yml")
+    before = things.files()
+    planned = json.loads(things.run("plan", "--format", "json").out)
+    assert (planned["errored"], planned["complete"], planned["applyable"]) == (True, False, False)
+    [problem] = planned["diagnostics"]
+    assert (problem["severity"], problem["file"], problem["line"]) == ("error", "ingestions/away.yml", 1)
+    assert "nowhere/ does not exist" in problem["summary"]
+    assert "source.path" in problem["detail"]
+    [change] = [change for change in planned["changes"] if change["ingestion"] == "things"]
+    assert change["impact"]["files_to_process"] == 2
+    assert things.run("plan").code == 1
+    is_one_message(things.run("apply", "-y"), code=1, names="nowhere/ does not exist")
+    assert things.files() == before
+    assert things.run("plan", "--select", "things").code == 0
+
+
 def test_an_endpoint_that_nobody_answers_at_is_named(things: Player) -> None:
     with closing(socket.socket()) as listener:
         listener.bind(("127.0.0.1", 0))
