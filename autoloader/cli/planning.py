@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +107,7 @@ def plan(  # one parameter per option of the contract
 
     Writes nothing, but for the spec files under --write-schema.
     """
-    from autoloader.cli.console import say, talking
+    from autoloader.cli.console import say, talking, wants_color
     from autoloader.project import Wishes
 
     wishes = Wishes.of(
@@ -131,6 +132,8 @@ def plan(  # one parameter per option of the contract
         for line in project.write_schemas(planned) or ["Every spec declares its columns already."]:
             say(line)
     _show(planned, output, length or "default")
+    if planned.plan.errored and not (output == "text" and sys.stdout.isatty()):
+        say(planned.errors(color=wants_color(sys.stderr)))  # also where the plan goes into a file
     return _exit_code(planned, detailed_exitcode)
 
 

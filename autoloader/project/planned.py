@@ -15,7 +15,7 @@ from autoloader.inventory import WORK, Disposition
 from autoloader.plan import Action, Plan
 from autoloader.planner import WAITING
 from autoloader.project.answer import rows_of
-from autoloader.render import count_text, plan_fragment, plan_html, plan_markdown, plan_text
+from autoloader.render import count_text, errors_text, plan_fragment, plan_html, plan_markdown, plan_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -211,6 +211,10 @@ class Planned:
     def text(self, *, length: str = "default", color: bool = False, width: int = 100) -> str:
         """The plan for a terminal."""
         return plan_text(self.plan, length=length, files=self.table, color=color, width=width)
+
+    def errors(self, *, color: bool = False) -> str:
+        """The plan's errors alone, for a terminal; empty where there are none."""
+        return errors_text(self.plan, color=color)
 
     def markdown(self) -> str:
         """The plan for a pull request."""

@@ -5,11 +5,12 @@ from autoloader.render.inert import escape_terminal
 from autoloader.render.markup import escape_markdown, plan_fragment, plan_html, plan_markdown, progress_html, table_html
 from autoloader.render.steps import operation_text, step_name
 from autoloader.render.tables import table_text
-from autoloader.render.terminal import plan_text
+from autoloader.render.terminal import errors_text, plan_text
 
 __all__ = [
     "bytes_text",
     "count_text",
+    "errors_text",
     "escape_markdown",
     "escape_terminal",
     "money_text",

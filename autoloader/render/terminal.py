@@ -69,6 +69,11 @@ def plan_text(
     return "\n".join([*lines, counts_line(plan), work_line(plan)])
 
 
+def errors_text(plan: Plan, *, color: bool = False) -> str:
+    """The errors of a plan, each with its place, for a person whose plan goes elsewhere."""
+    return "\n".join(_diagnostics([each for each in plan.diagnostics if each.severity == Severity.ERROR], color))
+
+
 def _unchanged(plan: Plan) -> str:
     match plan.mode:
         case "offline":
