@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
 
@@ -12,10 +12,15 @@ from autoloader.diff.rules import BackfillRules, Rules
 from autoloader.inmemory import in_memory
 from autoloader.inventory import DIFF, INSTANT
 
+if TYPE_CHECKING:
+    import duckdb
+
 _NAIVE: Final = pa.timestamp("ns")
 
 
-def diff(listing: pa.Table, known: pa.Table, rules: Rules) -> pa.Table:
+def diff(
+    listing: pa.Table, known: pa.Table, rules: Rules, *, beside: duckdb.DuckDBPyConnection | None = None
+) -> pa.Table:
     """Give every listed or remembered file exactly one disposition, with a reason.
 
     Args:
@@ -23,13 +28,14 @@ def diff(listing: pa.Table, known: pa.Table, rules: Rules) -> pa.Table:
             `rules` put out of scope may be left out; every other file must be there, or it counts as missing.
         known: Rows of `inventory.LEDGER_SLICE` of the same ingestion, no path twice.
         rules: What decides.
+        beside: A connection from `in_memory`, where several are compared: saves each a database of its own.
 
     Returns:
         Rows of `inventory.DIFF`, the work first in load order (live, asked for again, backfill slice by slice;
         within each by time as the spec orders it, then by path), everything else by path. The order of the
         inputs' rows does not matter.
     """
-    with in_memory() as con:
+    with in_memory(beside) as con:
         con.register("listing", _naive(listing))
         con.register("known", _naive(known))
         con.register("slices", _slices(rules.backfill))

@@ -14,6 +14,7 @@ from autoloader import schema as schemas
 from autoloader.cost import History
 from autoloader.diff import diff
 from autoloader.errors import SourceError
+from autoloader.inmemory import in_memory
 from autoloader.matching import (
     Window,
     build_window,
@@ -24,10 +25,12 @@ from autoloader.matching import (
     literal_prefixes,
 )
 from autoloader.planner import Asked, Looked, Recorded, State, TableFacts, rules_for
+from autoloader.render import plural
 from autoloader.sources import Source, canonical
 from autoloader.spec import IngestionSpec, Settings
 
 if TYPE_CHECKING:
+    import duckdb
     import pyarrow as pa
 
     from autoloader.lake import Lake, TableState
@@ -214,9 +217,10 @@ def look_at_all(
         What was seen, and why the others could not be looked at, by ingestion.
     """
     looked, failed = {}, {}
-    with ThreadPoolExecutor(min(_AT_ONCE, max(1, len(specs)))) as pool:
+    with in_memory() as con, ThreadPoolExecutor(min(_AT_ONCE, max(1, len(specs)))) as pool:
         looks = [
-            pool.submit(look_at, eyes, spec, state.recorded(spec), history.get(spec.name, ()), asked) for spec in specs
+            pool.submit(look_at, eyes, spec, state.recorded(spec), history.get(spec.name, ()), asked, beside=con)
+            for spec in specs
         ]
         for spec, look in zip(specs, looks, strict=True):
             try:
@@ -234,6 +238,7 @@ def look_at(
     asked: Asked,
     *,
     fill_fingerprints: frozenset[str] = frozenset(),
+    beside: duckdb.DuckDBPyConnection | None = None,
 ) -> Looked:
     """List one source and hold it against the ledger.
 
@@ -244,6 +249,7 @@ def look_at(
         history: Its finished runs.
         asked: What the person wants of the plan.
         fill_fingerprints: Loaded files to load again, because they have columns that the table lacked.
+        beside: For `diff`, where several are looked at.
 
     Raises:
         SourceError: The listing could not be completed.
@@ -255,7 +261,9 @@ def look_at(
     with ThreadPoolExecutor(1) as aside:  # the ledger is read while the storage answers
         reading = aside.submit(_known, eyes, spec, recorded)
         found = source.list(
-            prefixes, skip=_skip(spec), on_progress=lambda files: eyes.talk(f"Listing {spec.name}: {files:,} files")
+            prefixes,
+            skip=_skip(spec),
+            on_progress=lambda files: eyes.talk(f"Listing {spec.name}: {plural(files, 'file')}"),
         )
         known = reading.result()
     unseen = tuple(problem.path for problem in found.problems if problem.unlisted)
@@ -270,7 +278,7 @@ def look_at(
         unseen=unseen,
         fill_fingerprints=fill_fingerprints,
     )
-    files = diff(found.table, known, rules)
+    files = diff(found.table, known, rules, beside=beside)
     near: tuple[str, ...] = ()
     if found.table.num_rows == 0 and prefixes != ("",):
         near = tuple(source.list(("",)).table.slice(0, _NEAR_MISSES_FROM)["key"].to_pylist())
