@@ -34,6 +34,18 @@ SELECT count(*) FROM now n WHERE n.disposition IN ({work}) AND NOT EXISTS (
 """
 
 
+def unknown_ingestion(name: str, names: Iterable[str]) -> SettingsError:
+    """The error of a name that is none of those."""
+    import difflib
+
+    there = sorted(names)
+    near = difflib.get_close_matches(name, there, 1)
+    return SettingsError(
+        f"There is no ingestion {name!r}.",
+        fix=f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(there) or 'none'}.",
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Wishes:
     """What the person asked of one plan or apply.
@@ -171,10 +183,19 @@ class Planned:
         return found
 
     def files(self, name: str | None = None) -> Files:
-        """The files of one ingestion, or of all."""
+        """The files of one ingestion, or of all.
+
+        Raises:
+            SettingsError: The plan has none of that name.
+        """
+        if name is None:
+            return Files(self.table)
         import pyarrow.compute as pc
 
-        return Files(self.table if name is None else self.table.filter(pc.equal(self.table["ingestion"], name)))
+        names = {basis.ingestion for basis in self.plan.basis}
+        if name not in names:
+            raise unknown_ingestion(name, names)
+        return Files(self.table.filter(pc.equal(self.table["ingestion"], name)))
 
     def files_beside(self, earlier: Planned) -> int:
         """Files to load, now or later, that an earlier plan has not seen, or not with these bytes."""

@@ -14,7 +14,7 @@ from autoloader.plan import Diagnostic, Severity
 from autoloader.planner import Asked, Looked, Rescued, State, TableFacts, build_plan, refresh_of
 from autoloader.project.filling import fingerprints_to_fill, rescued_of, ways_to_fill
 from autoloader.project.looking import Eyes, facts_of, history_of, look_at, look_at_all, state_of
-from autoloader.project.planned import Planned, Wishes
+from autoloader.project.planned import Planned, Wishes, unknown_ingestion
 from autoloader.project.resolving import resolve
 from autoloader.schedule import next_due
 from autoloader.specfiles import LoadedSpec, ProjectSpecs
@@ -150,15 +150,8 @@ def _asked(specs: ProjectSpecs, state: State, wishes: Wishes, eyes: Eyes) -> Ask
 
 
 def _require(name: str, names: set[str]) -> None:
-    if name in names:
-        return
-    import difflib
-
-    near = difflib.get_close_matches(name, sorted(names), 1)
-    raise SettingsError(
-        f"There is no ingestion {name!r}.",
-        fix=f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(sorted(names)) or 'none'}.",
-    )
+    if name not in names:
+        raise unknown_ingestion(name, names)
 
 
 def _selected(specs: ProjectSpecs, names: set[str], words: Sequence[str]) -> frozenset[str]:

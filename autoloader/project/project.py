@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from autoloader.errors import RefusedError, SettingsError
 from autoloader.project.place import Place
-from autoloader.project.planned import Planned, Wishes
+from autoloader.project.planned import Planned, Wishes, unknown_ingestion
 
 if TYPE_CHECKING:
     from autoloader.apply import Progress, Stop
@@ -88,11 +88,7 @@ class Project:
         """
         found = {loaded.spec.name: loaded for loaded in self.specs().ingestions}
         if name not in found:
-            import difflib
-
-            near = difflib.get_close_matches(name, sorted(found), 1)
-            hint = f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(sorted(found)) or 'none'}."
-            raise SettingsError(f"There is no ingestion {name!r}.", fix=hint)
+            raise unknown_ingestion(name, found)
         return found[name]
 
     @cached_property

@@ -52,6 +52,7 @@ WRONG: dict[str, tuple[Callable[[Project], Any], str]] = {
     "a refresh without its mode": (lambda p: p.plan(refresh="flights=full"), "Write refresh="),
     "globs without their ingestion": (lambda p: p.plan(reingest="**"), "Write reingest="),
     "a state that is none": (lambda p: p.files("flights", state="bad"), "QUARANTINED"),
+    "files of an ingestion that is none": (lambda p: p.plan().files("flihgts"), "Did you mean 'flights'"),
     "less than no rows": (lambda p: p.preview("flights", rows=-1), "rows=20"),
     "no files": (lambda p: p.preview("flights", files=0), "files=3"),
     "a file where a plan is": (lambda p: p.apply("friday.plan"), "from_saved_plan"),  # type: ignore[arg-type]
