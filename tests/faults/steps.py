@@ -70,6 +70,12 @@ RELOAD: Final = (
     Step("clear-history: files are marked", f"{_LEDGER}.marks:Marks.mark_reload", times=1),
 )  # fmt: skip
 
+REQUEST: Final = (
+    Step("request: files are marked", f"{_LEDGER}.marks:Marks.mark_reload", times=1),
+    Step("request: it is being recorded", f"{_LEDGER}.journal:Journal.record_request", "commit", times=1),
+    Step("request: it is recorded", f"{_LEDGER}.journal:Journal.record_request", times=1),
+)
+
 EMPTYING: Final = (
     Step("new-only: the table is emptied", "autoloader.lake:Lake.rollback", times=1),
     Step("new-only: the ledger knows", f"{_LEDGER}.marks:Marks.clear_rows", times=1),
@@ -134,7 +140,7 @@ LEAVE: Final = (
 )
 
 ALL: Final = (
-    *LOAD, *OUTLIVING, *REMOVAL, *REBUILD, *RELOAD, *EMPTYING, *RECOVERY, *SCHEMA, *FILLING, *CREATE, *RENAME,
+    *LOAD, *OUTLIVING, *REMOVAL, *REBUILD, *RELOAD, *REQUEST, *EMPTYING, *RECOVERY, *SCHEMA, *FILLING, *CREATE, *RENAME,
     *ROLLBACK, *REMEMBER, *LEAVE,
 )  # fmt: skip
 

@@ -25,6 +25,7 @@ source: {{path: "in/", on_delete: {on_delete}}}
 destination: {{table: {table}}}
 schema: {{columns: [{columns}], new_columns: {new_columns}, max_bad_rows: 100%}}
 on_remove: drop
+{request}
 """
 
 
@@ -53,6 +54,7 @@ class History:
         on_delete: What the spec says about files that go.
         by: What ends processes at their steps: one of `ENDS`.
         litter: Whether data files may lie about: a drop that was cut off leaves them.
+        request: What the spec asks to be loaded again, once.
         killed: How often a process was killed at each step.
         log: What happened, in words.
     """
@@ -68,6 +70,7 @@ class History:
     on_delete: str = "delete_rows"
     by: tuple[signal.Signals, ...] = KILL
     litter: bool = False
+    request: str = ""
     state: str = ""
     world: World = field(init=False)
 
@@ -105,6 +108,7 @@ class History:
             table=self.table,
             columns=named,
             new_columns="rescue" if columns else "add",
+            request=self.request,
         )
         (self.folder / "ingestions" / "specs.yml").write_text(text if there else "")
 
@@ -212,6 +216,20 @@ def reloads(history: History, step: Step) -> None:
     history.change()
     history.does(*APPLY)
     history.dies(step, *APPLY, "--refresh", "orders=clear-history")
+    _again(history)
+
+
+def requests(history: History, step: Step) -> None:
+    """The spec asks for everything to be loaded again, once, and the apply that does it is killed."""
+    history.change()
+    history.does(*APPLY)
+    name = f"request-{len(history.log)}"
+    ways = [f"refresh: {{mode: clear-history, request: {name}}}", f"reingest: [{{match: '**', request: {name}}}]"]
+    if step.name != "request: files are marked":  # what is built beside the table needs no marks
+        ways.append(f"refresh: {{mode: full, request: {name}}}")
+    history.request = history.random.choice(ways)
+    history.declare()
+    history.dies(step, *APPLY)
     _again(history)
 
 
@@ -385,6 +403,7 @@ STORIES: Final[Mapping[str, tuple[Round, tuple[Step, ...]]]] = {
     "removal": (removes, steps.REMOVAL),
     "rebuild": (rebuilds, steps.REBUILD),
     "reload": (reloads, steps.RELOAD),
+    "request": (requests, steps.REQUEST),
     "new-only": (empties, steps.EMPTYING),
     "recovery": (recovers, steps.RECOVERY),
     "schema": (evolves, steps.SCHEMA),
