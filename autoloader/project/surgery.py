@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -72,8 +73,9 @@ def state_show(project: Project, name: str) -> Answer:
         ],
     }
     aside = {"audit", "spec", "schema_versions"}
-    shown = [{"key": key, "value": value} for key, value in data.items() if key not in aside]
-    closing = [_version_text(each) for each in data["schema_versions"][-20:]]
+    shown = [{"key": key, "value": _words(value)} for key, value in data.items() if key not in aside]
+    has_types = (row.dialect or {}).get("format") not in ("csv", "text")  # whose files have names alone
+    closing = [_version_text(each, has_types) for each in data["schema_versions"][-20:]]
     closing += [f"{each['at']}  {each['action']}  {each['actor'] or ''}" for each in data["audit"][-20:]]
     return Answer(data, shown, ["key", "value"], closing=closing)
 
@@ -98,10 +100,22 @@ def _versions(project: Project, name: str) -> list[dict[str, Any]]:
     ]
 
 
-def _version_text(version: dict[str, Any]) -> str:
+def _words(value: Any) -> Any:
+    """What is recorded, for people: columns as `a long, b date`, settings as `delimiter ";", header true`."""
+    match value:
+        case [{"name": _, "type": _}, *_]:
+            return ", ".join(f"{column['name']} {column['type']}" for column in value)
+        case dict():
+            return ", ".join(f"{key} {json.dumps(each, ensure_ascii=False)}" for key, each in value.items())
+        case _:
+            return value
+
+
+def _version_text(version: dict[str, Any], has_types: bool) -> str:
     columns = ", ".join(f"{name} {kind}" for name, kind in version["columns"].items())
     whose = f"the table ({version['resolution_type']})"
     if version["of"] == "files":
+        columns = columns if has_types else ", ".join(version["columns"])
         whose = plural(version["affected_files"], "file")
     return f"{version['detected_at']}  schema {version['version']} of {whose}: {columns}"
 

@@ -54,6 +54,10 @@ def test_state_is_listed_shown_renamed_forgotten_and_adopted_again(player: Playe
     player.no_changes()
     shown = player.run("state", "show", "sales", "--format", "json").json
     assert "renamed" in json.dumps(shown["audit"])
+    said = player.run("state", "show", "sales").out
+    assert "id long, n long" in said, "the table's columns, as a person writes them"
+    assert "of 1 file: id, n\n" in said, "a CSV file's columns have no types"
+    assert "{" not in said
     assert player.run("state", "rm", "sales").code == 1, "it asks, and there is nobody to answer"
     assert player.run("state", "rm", "sales", "-y").code == 0
     assert player.run("plan").code == 3, "the table holds rows that nobody remembers"
