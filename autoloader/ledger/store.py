@@ -57,6 +57,17 @@ class Ledger(Ingestions, Journal, Files, Leases, Runs, Claims, Records, Marks, R
             migrate(self._database.address, self._database.busy_timeout_s, VERSION)
             self._opened = self._project()
 
+    def check_writable(self) -> None:
+        """Write nothing, in a transaction, to see whether one could.
+
+        Raises:
+            LedgerError: The state cannot be written: a file or disk for reading alone, or no right to do so.
+            LockBusyError: Somebody else kept it locked for longer than the timeout.
+        """
+        self._require()
+        with self._database.writing() as session:
+            session.execute("UPDATE project SET serial = serial WHERE id < 0")
+
 
 def open_ledger(url: str, *, create: bool = False, busy_timeout_s: float = 15.0) -> Ledger:
     """Opens the state.

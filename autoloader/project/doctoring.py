@@ -90,6 +90,7 @@ def _state(project: Project) -> str:
     ledger = project.ledger
     if not ledger.exists:
         return f"{ledger.label}: not made yet; init or the first apply makes it"
+    ledger.check_writable()
     count = plural(len(ledger.ingestions()), "ingestion")
     return f"{ledger.label}: lineage {ledger.lineage}, serial {ledger.serial}, {count}"
 

@@ -109,7 +109,7 @@ READ_ONLY = """
     now = datetime(2026, 1, 1, tzinfo=UTC)
     ledger = open_ledger(sys.argv[1])
     print(ledger.exists, ledger.slice("flights", now=now).num_rows)
-    for action in (lambda: ledger.acquire("flights", "load", "me", 60, now), ledger.init):
+    for action in (lambda: ledger.acquire("flights", "load", "me", 60, now), ledger.init, ledger.check_writable):
         try:
             action()
         except LedgerError as error:
@@ -137,7 +137,7 @@ def test_a_folder_that_cannot_be_written_can_be_planned_from(tmp_path: Path) -> 
         assert done.stderr == ""
         first, *rest = done.stdout.splitlines()
         assert first == "True 3"
-        assert len(rest) == 2
+        assert len(rest) == 3
         assert all(line.startswith("refused:") and "write" in line for line in rest), rest
         assert [path.name for path in folder.iterdir()] == ["state.db"]
 
@@ -195,3 +195,24 @@ def test_a_user_who_may_not_create_tables_is_told_so(fresh_postgres_url: str) ->
     assert not ledger.exists
     with pytest.raises(AutoloaderError, match="may not be written"):
         ledger.init()
+
+
+def test_a_user_who_may_only_read_is_told_before_anything_is_to_be_written(fresh_postgres_url: str) -> None:
+    import psycopg
+    from sqlalchemy.engine import make_url
+
+    made = open_ledger(fresh_postgres_url, create=True)
+    made.check_writable()
+    assert made.serial == 0
+    admin = make_url(fresh_postgres_url).set(drivername="postgresql").render_as_string(hide_password=False)
+    with psycopg.connect(admin, autocommit=True) as connection:
+        connection.execute("DROP ROLE IF EXISTS onlooker")
+        connection.execute("CREATE ROLE onlooker LOGIN")
+        connection.execute("GRANT SELECT ON ALL TABLES IN SCHEMA public TO onlooker")
+    ledger = open_ledger(make_url(fresh_postgres_url).set(username="onlooker").render_as_string(hide_password=False))
+    assert ledger.ingestions() == ()
+    with pytest.raises(AutoloaderError, match="may not be written"):
+        ledger.check_writable()
+    with psycopg.connect(admin, autocommit=True) as connection:
+        connection.execute("DROP OWNED BY onlooker")
+        connection.execute("DROP ROLE onlooker")
