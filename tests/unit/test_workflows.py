@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import click
@@ -38,3 +41,34 @@ def test_pull_requests_are_planned_merges_applied_and_schedules_kept() -> None:
     assert verbs["apply"] == ["plan", "apply"]
     assert verbs["scheduled"][0] == "apply"
     assert "--due" in calls(next(path for path in WORKFLOWS if path.stem == "scheduled"))[0]
+
+
+SPEC = "name: {name}\nsource: {{path: {path}/}}\ndestination: {{table: raw.{name}}}\n---\n"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("paths", "step", "code", "shown"),
+    [(("in",), 0, 2, "1 file"), (("in", "away"), 0, 1, "1 file"), (("in", "}"), 1, 1, "")],
+    ids=["changes", "a source that is not there", "a wrong spec"],
+)
+def test_what_there_is_to_show_comes_into_the_comment(
+    tmp_path: Path, paths: tuple[str, ...], step: int, code: int, shown: str
+) -> None:
+    [workflow] = [path for path in WORKFLOWS if path.stem == "plan"]
+    steps = yaml.safe_load(workflow.read_text("utf-8"))["jobs"]["plan"]["steps"]
+    [script] = [each["run"] for each in steps if each.get("id") == "plan"]
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.csv").write_text("a\n1\n")
+    (tmp_path / "ingestions").mkdir()
+    specs = "".join(SPEC.format(name=f"things_{number}", path=path) for number, path in enumerate(paths))
+    (tmp_path / "ingestions" / "specs.yml").write_text(specs)
+    told = {"GITHUB_OUTPUT": tmp_path / "output", "GITHUB_STEP_SUMMARY": tmp_path / "summary"}
+    environ = {**os.environ, **{key: str(path) for key, path in told.items()}}
+    environ["PATH"] = f"{Path(sys.executable).parent}:{environ['PATH']}"
+    done = subprocess.run(["bash", "-e", "-c", script], cwd=tmp_path, env=environ, capture_output=True, check=False)
+    assert done.returncode == step, done.stderr
+    assert told["GITHUB_OUTPUT"].read_text() == f"code={code}\n"
+    comment = (tmp_path / "comment.md").read_text()
+    assert shown in comment
+    assert bool(comment) == bool(shown)
