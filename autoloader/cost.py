@@ -50,14 +50,14 @@ class Work:
         size_bytes: Their stored bytes.
         format: The source format, None = unknown.
         listed: Objects that one listing of the source returns.
-        rewritten_bytes: Data-file bytes that replacing old rows rewrites, None = unknown.
+        rewritten_bytes: Data-file bytes that are written anew because old rows leave them.
     """
 
     files: int
     size_bytes: int
     format: str | None = None
     listed: int = 0
-    rewritten_bytes: int | None = 0
+    rewritten_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +153,7 @@ def estimate(
     """
     calibration = _calibrate(work.format, history, profile)
     seconds = _model_seconds(work.files, work.size_bytes, work.format, _cores(profile))
+    seconds += work.rewritten_bytes / _speed("parquet", _cores(profile))
     spread = (calibration.low, calibration.expected, calibration.high)
     low, expected, high = (Decimal(repr(seconds * factor)) for factor in spread)
     cost, priced = _cost(work, prices, profile, (low, expected, high), calibration)
@@ -178,7 +179,7 @@ def rates(
 ) -> Rates:
     """The expected price of one more file and one more byte; fixed parts (start, commits) left out."""
     factor = _calibrate(format, history, profile).expected
-    speed = BYTES_PER_SECOND[format or DEFAULT_FORMAT] * _cores(profile) / DEFAULT_CORES
+    speed = _speed(format, _cores(profile))
     per_byte, per_file = factor / speed, factor * SECONDS_PER_FILE
     hourly = profile.usd_per_hour if profile is not None else None
     flat = flat_rate(prices, hourly)
@@ -194,10 +195,13 @@ def _cores(profile: ComputeProfile | None) -> int:
     return profile.cores if profile is not None and profile.cores else DEFAULT_CORES
 
 
+def _speed(format_: str | None, cores: int) -> float:
+    return BYTES_PER_SECOND[format_ or DEFAULT_FORMAT] * cores / DEFAULT_CORES
+
+
 def _model_seconds(files: int, size_bytes: int, format_: str | None, cores: int) -> float:
-    speed = BYTES_PER_SECOND[format_ or DEFAULT_FORMAT] * cores / DEFAULT_CORES
     per_file = SECONDS_PER_FILE * DEFAULT_CORES / cores
-    work = size_bytes / speed + files * per_file + batches(files, size_bytes) * SECONDS_PER_BATCH
+    work = size_bytes / _speed(format_, cores) + files * per_file + batches(files, size_bytes) * SECONDS_PER_BATCH
     return work if files else 0.0
 
 
@@ -247,19 +251,19 @@ def _cost(
     """The range of dollars, and which components are in it."""
     hourly = profile.usd_per_hour if profile is not None else None
     flat = flat_rate(prices, hourly)
-    if work.files == 0:
+    if work.files == work.rewritten_bytes == 0:
         return _range(Decimal(0), Decimal(0), Decimal(0)), "nothing to load"
     if flat is None and hourly is None:
         return None, "no price per GB or per hour is known"
     fixed, parts = _requests(work, prices)
     low = expected = high = fixed
     if flat is not None:
-        moved = Decimal(work.size_bytes + (work.rewritten_bytes or 0)) / GB * flat
+        moved = Decimal(work.size_bytes + work.rewritten_bytes) / GB * flat
         known = calibration.known
         low += moved * (Decimal("0.8") if known else _UNCALIBRATED[0])
         expected += moved
         high += moved * (Decimal("1.25") if known else _UNCALIBRATED[1])
-        parts.append(f"${_cents(flat)}/GB")
+        parts.append(f"${_cents(flat)}/GB" + " with data files written anew" * bool(work.rewritten_bytes))
     if hourly is not None:
         low, expected, high = (
             total + time / 3600 * hourly for total, time in zip((low, expected, high), seconds, strict=True)

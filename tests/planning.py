@@ -101,6 +101,7 @@ def plan_of(
     settings: Settings | None = None,
     now: datetime = NOW,
     tables: Mapping[str, TableFacts | None] | None = None,
+    rewritten: Mapping[str, int] | None = None,
     **more: Any,
 ) -> Plan:
     """The plan of one ingestion. Its table has the recorded columns as soon as something is remembered."""
@@ -112,7 +113,7 @@ def plan_of(
     return build_plan(
         [spec],
         State("lineage-1", 5, (recorded,)) if recorded else State(),
-        {spec.name: Looked(found, len(files))},
+        {spec.name: Looked(found, len(files), rewritten=rewritten or {})},
         now=now,
         tool_version="0.1.0",
         tables=tables or {spec.destination.table: table},

@@ -384,13 +384,17 @@ def _load_files(
     if "table_emptied" in operations:
         with steps.step("table_emptied", run=run_id, table=target.table) as details:
             details["files"] = rebuilding.empty_table(tools, target, lease)
-    gone = _gone_files(work.files, change.ingestion)
+    gone, removed_bytes = _gone_files(work.files, change.ingestion), 0
     if "rows_removed" in operations and gone.num_rows:
         with steps.step("rows_removed", run=run_id, files=gone.num_rows) as details:
-            details["rows"] = delete_rows(tools, target, gone, lease)
-    if "run_triggered" not in operations:
-        return load_lane(tools, target, files, lease, budget)
-    return run_lane(tools, target, files, lease, budget, steps)
+            swapped = delete_rows(tools, target, gone, lease)
+            details["rows"], removed_bytes = swapped.rows, swapped.rewritten_bytes
+    if "run_triggered" in operations:
+        loaded = run_lane(tools, target, files, lease, budget, steps)
+    else:
+        loaded = load_lane(tools, target, files, lease, budget)
+    loaded.counts.rewritten_bytes += removed_bytes
+    return loaded
 
 
 def _lane_files(files: pa.Table, name: str, lane: str) -> pa.Table:

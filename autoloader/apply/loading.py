@@ -21,7 +21,7 @@ from autoloader import loader
 from autoloader.apply import growing
 from autoloader.apply.batching import split_into_batches, spread_over_tasks
 from autoloader.apply.blobs import to_blob
-from autoloader.apply.removal import commit_swap
+from autoloader.apply.removal import Swapped, commit_swap
 from autoloader.apply.report import Counts, Steps
 from autoloader.apply.target import Budget, Target
 from autoloader.apply.tools import Tools
@@ -151,28 +151,29 @@ def _load_batch(tools: Tools, target: Target, part: pa.Table, lease: Lease, tell
     batch_id = claimed.batch_id
     tools.events.send("batch_claimed", run_id=target.run_id, batch_id=batch_id, files=claimed.files.num_rows)
     tools.at("claimed")
-    target, results, snapshot_id = _committed(tools, target, batch_id, claimed.files, lease, tell)
+    target, results, swapped = _committed(tools, target, batch_id, claimed.files, lease, tell)
     tools.at("committed")
-    tools.events.send("batch_committed", run_id=target.run_id, batch_id=batch_id, snapshot_id=snapshot_id)
+    tools.events.send("batch_committed", run_id=target.run_id, batch_id=batch_id, snapshot_id=swapped.snapshot_id)
     if target.growth is not None:
         growing.learn(tools, target.ingestion, target.contract.schema)
     outcome = results.filter(pc.equal(results["kind"], "file"))
     outcome = Versions.of(tools.ledger, target.ingestion).stamp(outcome, tools.clock())
     _count(counts, outcome)
+    counts.rewritten_bytes += swapped.rewritten_bytes
     if target.branch is not None:
         pending = Pending(batch_id, outcome, _lost(claimed.files, outcome))
-        return Loaded(counts, snapshot_id, None, tuple(problems + _failed(outcome)), (pending,), target)
+        return Loaded(counts, swapped.snapshot_id, None, tuple(problems + _failed(outcome)), (pending,), target)
     tools.ledger.record(
-        batch_id, outcome, snapshot_id, lease=lease, now=tools.clock(), max_attempts=target.max_attempts
+        batch_id, outcome, swapped.snapshot_id, lease=lease, now=tools.clock(), max_attempts=target.max_attempts
     )
     tools.at("recorded")
     tools.events.send("batch_recorded", run_id=target.run_id, batch_id=batch_id, **counts.as_data())
-    return Loaded(counts, snapshot_id, None, tuple(problems + _failed(outcome)), (), target)
+    return Loaded(counts, swapped.snapshot_id, None, tuple(problems + _failed(outcome)), (), target)
 
 
 def _committed(
     tools: Tools, target: Target, batch_id: str, files: pa.Table, lease: Lease, tell: Callable[[int, int], None]
-) -> tuple[Target, pa.Table, int | None]:
+) -> tuple[Target, pa.Table, Swapped]:
     """The target as it has grown, what the tasks wrote, and the snapshot that holds it.
 
     Where another worker has given the table columns of its own meanwhile, the batch is written anew for them.
@@ -263,19 +264,15 @@ def as_tasks(files: pa.Table, tasks: int) -> pa.Table:
 
 def commit_batch(
     tools: Tools, target: Target, batch_id: str, files: pa.Table, results: pa.Table, lease: Lease
-) -> int | None:
-    """Commit what the tasks wrote in one snapshot, with the old rows of replaced files leaving in it.
-
-    Returns:
-        The snapshot's id; None where there was nothing to commit.
-    """
+) -> Swapped:
+    """Commit what the tasks wrote in one snapshot, with the old rows of replaced files leaving in it."""
     loaded = results.filter(
         pc.and_(pc.equal(results["kind"], "file"), pc.equal(results["state"], FileState.SUCCESS.value))
     )
     replaced = files.filter(pc.is_in(files["src_file_id"], loaded["src_file_id"].combine_chunks()))
     leaving = replaced["replaces"].drop_null().combine_chunks() if target.branch is None else pa.array([], pa.int64())
     data_files = results.filter(pc.equal(results["kind"], "data_file"))
-    return commit_swap(tools, target, batch_id, data_files, leaving, lease).snapshot_id
+    return commit_swap(tools, target, batch_id, data_files, leaving, lease)
 
 
 def _lost(files: pa.Table, outcome: pa.Table) -> int:

@@ -32,11 +32,13 @@ class Removal:
         removed: Paths of the data files that leave.
         data_files: `loader.RESULT` rows of the data files that come in their place.
         rows: Rows that leave.
+        rewritten_bytes: Bytes of the data files that are written anew.
     """
 
     removed: tuple[str, ...]
     data_files: pa.Table
     rows: int = 0
+    rewritten_bytes: int = 0
 
     @classmethod
     def none(cls) -> Self:
@@ -66,7 +68,8 @@ def remove_rows(tools: Tools, table: str, branch: str | None, batch_id: str, src
             batch_id=batch_id, main=tools.lake.write_format(table, branch=branch), storage=tools.storage
         )
         rewritten = engine.map(rewrite_tasks(partial, engine.parallelism), loader.rewrite_files(job), loader.RESULT)
-    return Removal(tuple(found.path for found in held), rewritten, rows)
+    size_bytes = sum(found.size_bytes for found in partial)
+    return Removal(tuple(found.path for found in held), rewritten, rows, size_bytes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +79,12 @@ class Swapped:
     Attributes:
         snapshot_id: The snapshot; None where there was nothing to commit.
         rows: Rows that left.
+        rewritten_bytes: Bytes of the data files that were written anew for that, as often as they were.
     """
 
     snapshot_id: int | None
-    rows: int
+    rows: int = 0
+    rewritten_bytes: int = 0
 
 
 def commit_swap(
@@ -94,13 +99,15 @@ def commit_swap(
         FencedError: The lease is lost.
         RowsMovedError: Others were quicker every time.
     """
+    rewritten_bytes = 0
     for attempt in range(1, REMOVALS + 1):
         removal = Removal.none()
         if len(leaving):
             removal = remove_rows(tools, target.table, target.branch, batch_id, leaving)
+            rewritten_bytes += removal.rewritten_bytes
         everything = pa.concat_tables([data_files, removal.data_files])
         if everything.num_rows == 0 and not removal.removed:
-            return Swapped(None, 0)
+            return Swapped(None)
         tools.ledger.check_lease(lease)
         try:
             snapshot_id = tools.lake.commit(
@@ -124,11 +131,11 @@ def commit_swap(
             continue
         if attempt > 1:
             tools.lake.sweep(target.table, batch_id)  # what the attempts before rewrote is in no snapshot
-        return Swapped(snapshot_id, removal.rows)
+        return Swapped(snapshot_id, removal.rows, rewritten_bytes)
     raise AssertionError("unreachable")
 
 
-def delete_rows(tools: Tools, target: Target, gone: pa.Table, lease: Lease) -> int:
+def delete_rows(tools: Tools, target: Target, gone: pa.Table, lease: Lease) -> Swapped:
     """Take the rows of files that are gone from storage out of the table, in one snapshot.
 
     Args:
@@ -138,11 +145,11 @@ def delete_rows(tools: Tools, target: Target, gone: pa.Table, lease: Lease) -> i
         lease: Held on the ingestion.
 
     Returns:
-        Rows that left.
+        What it came to; no snapshot where others have done it meanwhile.
     """
     claimed = tools.ledger.claim(target.run_id, target.ingestion, target.lane, gone, lease, now=tools.clock())
     if claimed.files.num_rows == 0:
-        return 0
+        return Swapped(None)
     tools.at("claimed")
     leaving = _all_versions(tools, target.ingestion, claimed.files)
     outcome = pa.table(
@@ -159,7 +166,7 @@ def delete_rows(tools: Tools, target: Target, gone: pa.Table, lease: Lease) -> i
     tools.at("committed")
     tools.ledger.record(claimed.batch_id, outcome, swapped.snapshot_id, lease=lease, now=tools.clock())
     tools.at("recorded")
-    return swapped.rows
+    return swapped
 
 
 def _all_versions(tools: Tools, name: str, files: pa.Table) -> pa.Array:

@@ -48,6 +48,7 @@ class Counts:
     moved: int = 0
     left_out: int = 0
     batches: int = 0
+    rewritten_bytes: int = 0
     seconds: float = 0.0
 
     def add(self, other: Counts) -> None:

@@ -58,7 +58,7 @@ class Budget:
         all_usd: Dollars that the whole apply may spend.
         before_usd: What it has spent before.
         max_seconds: Wall clock that may be used.
-        usd_per_byte: What a loaded byte costs.
+        usd_per_byte: What a byte costs that is loaded, or written anew because old rows leave its data file.
         usd_per_second: What a second of compute costs.
         usd_per_file: What the request for a file costs.
     """
@@ -78,7 +78,7 @@ class Budget:
         compute = (self.usd_per_second or Decimal(0)) * Decimal(str(elapsed_s))
         return (
             compute
-            + (self.usd_per_byte or Decimal(0)) * counts.bytes
+            + (self.usd_per_byte or Decimal(0)) * (counts.bytes + counts.rewritten_bytes)
             + (self.usd_per_file or Decimal(0)) * counts.files
         )
 

@@ -304,6 +304,15 @@ class Lake:
             found: tuple[HeldFile, ...] = self._work.files_holding(self._catalog, name, tuple(src_file_ids), branch)
             return found
 
+    def rewritten_bytes(self, name: str, src_file_ids: Sequence[int]) -> int:
+        """Bytes of the data files that hold rows of those source file versions beside others.
+
+        So many are written anew when those rows leave; about, where it would take the reading of many to know. 0
+        where there is no such table.
+        """
+        with explained(f"the data files of {name} cannot be read"):
+            return int(self._work.rewritten_bytes(self._catalog, name, tuple(src_file_ids)))
+
     def files_rescuing(self, name: str, keys: Collection[str], names: Collection[str]) -> tuple[HeldFile, ...]:
         """The data files with rows that have one of those keys in `_rescued`, sorted by path; exact.
 

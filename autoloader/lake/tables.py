@@ -433,6 +433,14 @@ def files_holding(catalog: Catalog, name: str, ids: Sequence[int], branch: str |
     return contents.files_holding(table, column, ids, branch)
 
 
+def rewritten_bytes(catalog: Catalog, name: str, ids: Sequence[int]) -> int:
+    """Bytes of the data files with rows of those source files beside others, about; 0 without lineage columns."""
+    table = load(catalog, name)
+    if table is None or all(field.name != "_src_file_id" for field in table.schema().fields):
+        return 0
+    return contents.rewritten_bytes(table, "_src_file_id", ids)
+
+
 def files_rescuing(catalog: Catalog, name: str, keys: Collection[str], names: Collection[str]) -> tuple[HeldFile, ...]:
     """The data files with rows that have one of those keys in `_rescued`; none without lineage columns."""
     table = load(catalog, name)

@@ -108,7 +108,7 @@ class Impact:
     @property
     def works(self) -> bool:
         """Whether there is anything to load, or data files to write anew."""
-        return self.files_to_process > 0 or self.bytes_to_process > 0
+        return self.files_to_process > 0 or self.bytes_to_process > 0 or self.duration_minutes is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -143,12 +143,15 @@ class Looked:
         listed: Objects that the listing returned, before any pattern.
         near: Keys that lie outside the listed prefixes, where those held nothing: material for near misses.
         problems: (path, message) of what could not be looked at.
+        rewritten: Lane -> bytes of the table's data files that hold rows that leave beside others, about: they are
+            written anew when those rows leave.
     """
 
     files: pa.Table
     listed: int
     near: tuple[str, ...] = ()
     problems: tuple[tuple[str, str], ...] = ()
+    rewritten: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -152,15 +152,27 @@ def price(
     listed: int,
     settings: Settings,
     history: Sequence[History],
+    rewritten_bytes: int = 0,
 ) -> Estimate | None:
-    """The estimate of one lane's work, None where there is none."""
+    """The estimate of one lane's work, None where there is none.
+
+    Args:
+        spec: The ingestion.
+        lane: The lane.
+        groups: Its files.
+        listed: Objects that one listing of the source returns.
+        settings: Prices and compute profiles.
+        history: Finished runs of the ingestion.
+        rewritten_bytes: Data files of the table that are written anew because old rows leave them.
+    """
     work = [group for group in groups if group.is_work]
-    if not work:
+    if not work and not rewritten_bytes:
         return None
     name = spec.compute.of(lane)
     known = [run for run in history if run.profile == name]
     files, size = sum(group.files for group in work), sum(group.size_bytes for group in work)
-    return estimate(Work(files, size, spec.source.format, listed), settings.prices, settings.compute.get(name), known)
+    load = Work(files, size, spec.source.format, listed, rewritten_bytes)
+    return estimate(load, settings.prices, settings.compute.get(name), known)
 
 
 def rewriting(spec: IngestionSpec, settings: Settings, data_files: int, size_bytes: int) -> Impact:

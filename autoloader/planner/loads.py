@@ -83,6 +83,10 @@ def _has_work(case: Case, lane: Lane) -> bool:
     return any(g.lane == lane and (g.is_work or _leaves(g)) for g in case.groups)
 
 
+def _rewritten(case: Case, lane: Lane) -> int:
+    return case.looked.rewritten.get(lane, 0) if case.looked is not None else 0
+
+
 def _leaves(group: Group) -> bool:
     """Files that are gone and whose rows are to leave the table."""
     return group.disposition == Disposition.MISSING and group.replaced_files > 0
@@ -90,8 +94,9 @@ def _leaves(group: Group) -> bool:
 
 def _load(case: Case, lane: Lane) -> Change:
     own = [group for group in case.groups if group.lane == lane]
+    listed = case.looked.listed if case.looked else 0
     estimated = impacts.price(
-        case.spec, lane, own, case.looked.listed if case.looked else 0, case.settings, case.history
+        case.spec, lane, own, listed, case.settings, case.history, rewritten_bytes=_rewritten(case, lane)
     )
     rebuild = lane == Lane.REFRESH and case.refresh is not None
     return Change(
@@ -137,7 +142,7 @@ def _detail(case: Case, lane: Lane, groups: Sequence[Group], estimated: Estimate
     newest = max((g.newest for g in groups if g.is_work and g.newest), default=None)
     if oldest is not None:
         sentence += f", of {oldest}" if oldest == newest else f", of {oldest} to {newest}"
-    if estimated is not None:
+    if estimated is not None and estimated.batches:
         sentence += f", in {estimated.batches:,} batch{'es' * (estimated.batches != 1)}"
     if lane == Lane.REFRESH and (lost := lost_rows(case)):
         leaves = f"row{'s' * (lost != 1)} of files that are gone, replaced or out of scope leave{'s' * (lost == 1)}"
@@ -181,7 +186,9 @@ def _operations(case: Case, lane: Lane, groups: Sequence[Group], estimated: Esti
     gone = [g for g in groups if _leaves(g)]
     if gone:
         found.append(Operation("rows_removed", _removed(gone)))
-    if estimated is not None:
+    if rewritten := _rewritten(case, lane):
+        found.append(Operation("data_files_rewritten", {"bytes": rewritten}))
+    if estimated is not None and estimated.batches:
         work = [g for g in groups if g.is_work]
         details: dict[str, Any] = {
             "lane": lane.value,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import takewhile
 from pathlib import Path
@@ -15,6 +15,7 @@ from autoloader.cost import History
 from autoloader.diff import diff
 from autoloader.errors import SourceError
 from autoloader.inmemory import in_memory
+from autoloader.inventory import WORK, Disposition, Lane
 from autoloader.matching import (
     Window,
     build_window,
@@ -288,6 +289,30 @@ def look_at(
         near=near,
         problems=tuple((problem.path, problem.message) for problem in found.problems),
     )
+
+
+def with_rewrites(lake: Lake, recorded: Recorded | None, looked: Looked, *, aside: bool) -> Looked:
+    """What was seen, with the bytes of the table's data files that rows are to leave and that hold others as well.
+
+    Args:
+        lake: Where the table is.
+        recorded: The ingestion; where it is not, no rows of it can leave.
+        looked: What was seen of its storage.
+        aside: Whether the refresh lane writes beside the table, where no rows have to leave.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if recorded is None or recorded.table is None:
+        return looked
+    moves = pc.is_in(looked.files["disposition"], value_set=pa.array(sorted({*WORK, Disposition.MISSING})))
+    leaving = looked.files.filter(pc.and_(moves, pc.is_valid(looked.files["replaces"])))
+    rewritten = {}
+    for lane in pc.unique(leaving["lane"]).drop_null().to_pylist():
+        if lane != Lane.REFRESH or not aside:
+            ids = leaving.filter(pc.equal(leaving["lane"], lane))["replaces"].to_pylist()
+            rewritten[lane] = lake.rewritten_bytes(recorded.table, ids)
+    return replace(looked, rewritten=rewritten) if rewritten else looked
 
 
 def _known(eyes: Eyes, spec: IngestionSpec, recorded: Recorded | None) -> pa.Table:

@@ -13,7 +13,7 @@ from autoloader.inventory import DIFF
 from autoloader.plan import Diagnostic, Severity
 from autoloader.planner import Asked, Looked, Rescued, State, TableFacts, build_plan, refresh_of
 from autoloader.project.filling import fingerprints_to_fill, rescued_of, ways_to_fill
-from autoloader.project.looking import Eyes, facts_of, history_of, look_at, look_at_all, state_of
+from autoloader.project.looking import Eyes, facts_of, history_of, look_at, look_at_all, state_of, with_rewrites
 from autoloader.project.planned import Planned, Wishes, unknown_ingestion
 from autoloader.project.resolving import resolve
 from autoloader.schedule import next_due
@@ -54,6 +54,10 @@ def make_plan(eyes: Eyes, specs: ProjectSpecs, wishes: Wishes) -> Planned:
         looked, failed = look_at_all(eyes, [loaded.spec for loaded in wanted], state, history, asked)
     recipes, problems = _recipes(eyes, wanted, looked, failed)
     looked |= _looked_to_fill(eyes, state, recipes, history, asked)
+    for spec in (loaded.spec for loaded in wanted if loaded.spec.name in looked):
+        recorded = state.recorded(spec)
+        aside = (refresh_of(spec, recorded, asked) or ("",))[0] == "full"
+        looked[spec.name] = with_rewrites(eyes.lake, recorded, looked[spec.name], aside=aside)
     rescued = rescued_of(eyes, state, recipes, tables, asked)
     plan = build_plan(
         [loaded.spec for loaded in specs.ingestions],

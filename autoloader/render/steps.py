@@ -26,6 +26,7 @@ _WORDS: Final = {
     "processed_files_cleared": "clear what is remembered of loaded files",
     "request_recorded": "remember that the request is done",
     "rows_removed": "take out rows of files that are gone",
+    "data_files_rewritten": "write anew",
     "rows_replaced": "take out the old rows of replaced files, in the same snapshot",
     "rescued_filled": "fill in values from _rescued",
     "run_triggered": "load",
@@ -65,6 +66,9 @@ def operation_lines(name: str, details: Mapping[str, Any]) -> list[str]:
             where = f"{plural(known.get('rows', 0), 'row')} of {plural(known.get('data_files', 0), 'data file')}"
             columns = _value(known.get("columns"))
             return [f"{step_name(name)}: {columns}, {where} ({size}) written anew ({_value(known.get('class'))})"]
+        case "data_files_rewritten":
+            size = bytes_text(known.get("bytes", 0))
+            return [f"{step_name(name)} about {size} of data files that hold other rows as well"]
         case "table_renamed" | "ingestion_renamed":
             return [f"{step_name(name)} {_value(known.get('from'))} to {_value(known.get('to'))}"]
         case "partitioning_changed" | "sorting_changed":

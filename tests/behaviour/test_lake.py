@@ -151,6 +151,22 @@ def test_row_counts_tell_path_and_batch_when_asked(local: Lake) -> None:
     assert [(h.held, h.rows, h.empties) for h in held] == [({2: 2}, 5, False)]
 
 
+def test_the_data_files_that_leaving_rows_cause_to_be_written_anew_are_told_by_their_bytes(
+    local: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    local.create("raw.flights", FLIGHTS)
+    load(local, f"({rows_of(1, 3)}) UNION ALL ({rows_of(3, 2)})", "b1")
+    load(local, rows_of(2, 4), "b2")
+    load(local, f"({rows_of(4, 3)}) UNION ALL ({rows_of(5, 200)})", "b3")
+    first, third = (local.files_holding("raw.flights", [number])[0].size_bytes for number in (1, 4))
+    cases = {(1,): first, (2,): 0, (1, 3): 0, (1, 4): first + third, (1, 2, 3, 4): third, (77,): 0, (): 0}
+    assert {ids: local.rewritten_bytes("raw.flights", ids) for ids in cases} == cases
+    assert local.rewritten_bytes("raw.nowhere", [1]) == 0
+    monkeypatch.setattr("autoloader.lake.contents._READ_FOR_A_PRICE", 0)
+    told = {ids: local.rewritten_bytes("raw.flights", ids) for ids in cases}
+    assert told == {**cases, (2,): first, (1, 3): first, (1, 2, 3, 4): first + third}, "no data file is read"
+
+
 def test_rows_of_another_writer_are_counted_beside_ours_whatever_its_files_are_like(
     local: Lake, tmp_path: Path
 ) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+from pathlib import Path
+
 import pytest
 
 from tests.playing import LocalStore, Player, Store, work
@@ -292,3 +295,37 @@ def test_a_refresh_that_fails_says_at_which_step(player: Player, local_store: Lo
     ]
     assert "the old table is served as before" in done[-1]["details"]["error"]
     assert ids(player) == [1, 2]
+
+
+@pytest.mark.slow
+def test_data_files_written_anew_for_a_replaced_or_a_gone_file_are_priced_and_paid(
+    player: Player, local_store: LocalStore
+) -> None:
+    for number in range(8):  # more files than tasks: they share data files
+        local_store.put(f"{number}.csv", f"id,n\n{number},1\n{number + 10},1\n")
+    player.spec("prices: {usd_per_gb: 1000000}", "autoloader.yml")
+    infer(player, local_store, source=", on_delete: delete_rows")
+    player.apply()
+    files = Path(player.folder / ".autoloader" / "warehouse").rglob("*.parquet")
+    sizes = sorted(path.stat().st_size for path in files)
+    local_store.put("3.csv", "id,n\n33,1\n")
+    [change] = player.plan()["changes"]
+    [rewrite] = [each for each in change["operations"] if each["operation"] == "data_files_rewritten"]
+    assert rewrite["details"]["bytes"] in sizes
+    priced = Decimal(str(change["impact"]["estimated_cost_usd"]["expected"]))
+    loaded_bytes = len("id,n\n33,1\n")
+    assert priced == pytest.approx(Decimal(rewrite["details"]["bytes"] + loaded_bytes) / 1000, rel=Decimal("0.001"))
+    player.apply()
+    paid = [run["cost_usd"] for run in player.run("runs", "--format", "json").json["runs"]][-1]
+    assert Decimal(str(paid["actual"])) == pytest.approx(priced, rel=Decimal("0.001"))
+    assert Decimal(str(paid["estimated"])) == pytest.approx(priced, rel=Decimal("0.001"))
+
+    local_store.delete("5.csv")
+    [change] = player.plan()["changes"]
+    assert [each["operation"] for each in change["operations"]] == ["rows_removed", "data_files_rewritten"]
+    about = change["operations"][1]["details"]["bytes"]
+    player.apply()
+    paid = [run["cost_usd"] for run in player.run("runs", "--format", "json").json["runs"]][-1]
+    assert Decimal(str(paid["actual"])) == pytest.approx(Decimal(about) / 1000, rel=Decimal("0.001"))
+    assert ids(player) == [0, 1, 2, 4, 6, 7, 10, 11, 12, 14, 16, 17, 33]
+    player.no_changes()

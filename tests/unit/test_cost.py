@@ -42,6 +42,19 @@ def test_requests_are_priced_where_they_have_a_price() -> None:
     assert "LIST" in found.basis
 
 
+def test_data_files_that_are_written_anew_cost_as_bytes_do_and_take_time() -> None:
+    alone, found = (estimate(Work(1, GB, "csv", rewritten_bytes=size), Prices()) for size in (0, 40 * GB))
+    assert alone.cost_usd is not None
+    assert found.cost_usd is not None
+    assert found.cost_usd.expected - alone.cost_usd.expected == Decimal(10)
+    assert found.duration_minutes.expected > alone.duration_minutes.expected + 5  # 40 GB at 120 MB/s
+    assert "written anew" in found.basis
+    only = estimate(Work(0, 0, rewritten_bytes=4 * GB), Prices())
+    assert only.cost_usd is not None
+    assert only.cost_usd.expected == Decimal(1)
+    assert only.batches == 0
+
+
 def test_a_price_far_below_a_cent_is_not_nothing() -> None:
     found = estimate(Work(1, 100), Prices())
     assert found.cost_usd is not None

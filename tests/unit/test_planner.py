@@ -10,6 +10,7 @@ import pytest
 from autoloader.inventory import WORK
 from autoloader.plan import Action, Reason, Severity, from_json, to_json
 from autoloader.planner import Asked, Looked, State, TableFacts, backfill_progress, build_plan, rules_for, stale
+from autoloader.render import plan_text
 from autoloader.schema import TableSchema, from_data
 from autoloader.spec import Settings
 from tests.planning import NOW, ROOT, TABLE, file, judge, plan_of, recorded_of, remembered, spec_of
@@ -310,6 +311,21 @@ def test_rows_of_deleted_files_leave_where_the_spec_says_so() -> None:
     assert (change.reason, change.lane) == (Reason.FILES_DELETED, "live")
     assert operations(change) == ["rows_removed"]
     assert "1 file gone from storage (10 old rows leave the table)" in change.detail
+
+
+def test_data_files_that_rows_leave_are_priced_with_the_load_and_without_one() -> None:
+    files, memory = [{**A, "etag": "e2"}, B], [remembered(f) for f in (A, B, C)]
+    plain, change = (one(plan_of(files, memory, rewritten={"live": size})) for size in (0, 8 * 10**9))
+    assert operations(change) == ["rows_replaced", "data_files_rewritten", "run_triggered"]
+    assert plain.impact.cost_usd.expected < Decimal("0.01")
+    assert change.impact.cost_usd.expected == pytest.approx(Decimal(2), rel=Decimal("0.0001"))
+    spec = spec_of(source={"on_delete": "delete_rows"})
+    plan = plan_of([A, B], memory, spec, rewritten={"live": 8 * 10**9})
+    assert operations(one(plan)) == ["rows_removed", "data_files_rewritten"]
+    assert plan.totals.cost_usd is not None
+    assert plan.totals.cost_usd.expected == Decimal(2)
+    assert "batch" not in one(plan).detail
+    assert "about 8.0 GB of data files" in plan_text(plan, length="full")
 
 
 @pytest.mark.parametrize(("key", "files"), [("on_change", [{**A, "etag": "e2"}, B]), ("on_delete", [B])])
