@@ -55,6 +55,10 @@ class SourceError(AutoloaderError):
     """
 
 
+class StorageAwayError(SourceError):
+    """A storage does not answer, is not there, or lets nobody in: no fault of the file that was asked for."""
+
+
 class FileMovedError(SourceError):
     """The bytes at a path are not those of the pinned identity any more (or are gone).
 

@@ -340,7 +340,7 @@ def _load(tools: Tools, work: Work, change: Change, lease: Lease, done: Done, st
     _record_requests(tools, change, run_id, steps)
     if loaded.stopped is not None:
         done.code = max(done.code, INCOMPLETE)
-    return loaded.stopped is None
+    return loaded.stopped is None and loaded.left is None
 
 
 def _run_facts(recipe: Recipe, change: Change, lane: str) -> dict[str, Any]:

@@ -45,7 +45,8 @@ class Loaded:
     Attributes:
         counts: Files, rows, bytes.
         snapshot_id: The last snapshot that was committed, None where there was none.
-        stopped: Why not everything was loaded, None when it was.
+        stopped: Why the apply has to end before everything is loaded, None where it has not.
+        left: Why the rest is left for a later run, which is fine; None where nothing is.
         problems: Path and error of files that failed, at most `MOST_PROBLEMS`.
         pending: Batches on a branch, to be recorded once the branch is served.
         target: As it was loaded in the end: its schema may have grown.
@@ -59,6 +60,7 @@ class Loaded:
     pending: tuple[Pending, ...] = ()
     target: Target | None = None
     grown: tuple[dict[str, str], ...] = ()
+    left: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,7 @@ def run_lane(tools: Tools, target: Target, files: pa.Table, lease: Lease, budget
         started = time.monotonic()
         loaded = load_lane(tools, target, files, lease, budget)
         details["cost_usd"] = budget.spent(loaded.counts, time.monotonic() - started)
-        details["stopped"] = loaded.stopped
+        details["stopped"], details["left"] = loaded.stopped, loaded.left
         details.update(loaded.counts.as_data())
     if loaded.grown:
         steps.keep("table_grown", "done", 0.0, {"table": target.table, "changes": list(loaded.grown)})
@@ -105,24 +107,28 @@ def load_lane(tools: Tools, target: Target, files: pa.Table, lease: Lease, budge
     if files.num_rows:
         tools.engine()  # before the first claim: without an engine no file is taken
     tools.progress.begin(target.ingestion, target.lane, files.num_rows, _bytes(files))
-    stopped = None
+    stopped = left = None
     try:
         for part in split_into_batches(files, tools.batch_size):
             stopped = _stop_reason(tools, budget, counts, time.monotonic() - started)
-            if stopped is not None:
+            left = budget.limited(counts, time.monotonic() - started) if counts.batches else None
+            if stopped is not None or left is not None:
                 break
             done = _load_batch(tools, target, part, lease, _teller(tools, counts, part))
             counts.add(done.counts)
+            stopped = done.stopped
             snapshot_id = done.snapshot_id or snapshot_id
             target = replace(done.target or target, growth=None)
             problems.extend(done.problems)
             pending.extend(done.pending)
             tools.progress.advance(counts.files, counts.bytes, _float(budget.spent(counts, time.monotonic() - started)))
+            if stopped is not None:
+                break
     finally:
         tools.progress.end()
     counts.seconds = time.monotonic() - started
     grown = tuple(growing.changes(began, target))
-    return Loaded(counts, snapshot_id, stopped, tuple(problems[:MOST_PROBLEMS]), tuple(pending), target, grown)
+    return Loaded(counts, snapshot_id, stopped, tuple(problems[:MOST_PROBLEMS]), tuple(pending), target, grown, left)
 
 
 def _stop_reason(tools: Tools, budget: Budget, counts: Counts, elapsed_s: float) -> str | None:
@@ -162,13 +168,15 @@ def _load_batch(tools: Tools, target: Target, part: pa.Table, lease: Lease, tell
     counts.rewritten_bytes += swapped.rewritten_bytes
     if target.branch is not None:
         pending = Pending(batch_id, outcome, _lost(claimed.files, outcome))
-        return Loaded(counts, swapped.snapshot_id, None, tuple(problems + _failed(outcome)), (pending,), target)
+        return Loaded(
+            counts, swapped.snapshot_id, _away(outcome), tuple(problems + _failed(outcome)), (pending,), target
+        )
     tools.ledger.record(
         batch_id, outcome, swapped.snapshot_id, lease=lease, now=tools.clock(), max_attempts=target.max_attempts
     )
     tools.at("recorded")
     tools.events.send("batch_recorded", run_id=target.run_id, batch_id=batch_id, **counts.as_data())
-    return Loaded(counts, swapped.snapshot_id, None, tuple(problems + _failed(outcome)), (), target)
+    return Loaded(counts, swapped.snapshot_id, _away(outcome), tuple(problems + _failed(outcome)), (), target)
 
 
 def _committed(
@@ -290,6 +298,8 @@ def _count(counts: Counts, outcome: pa.Table) -> None:
                 counts.quarantined += number
             case FileState.MISSING:
                 counts.moved += number
+            case loader.AWAY:
+                counts.away += number
             case _:
                 counts.failed += number
     loaded = outcome.filter(pc.equal(outcome["state"], FileState.SUCCESS.value))
@@ -305,11 +315,18 @@ def _value_counts(column: pa.ChunkedArray) -> tuple[list[str], list[int]]:
 
 
 def _failed(outcome: pa.Table) -> list[tuple[str, str]]:
-    bad = outcome.filter(pc.not_equal(outcome["state"], FileState.SUCCESS.value)).slice(0, MOST_PROBLEMS)
+    told = pa.array([FileState.SUCCESS.value, loader.AWAY])  # of these the reason to stop is told
+    bad = outcome.filter(pc.invert(pc.is_in(outcome["state"], told))).slice(0, MOST_PROBLEMS)
     return [
         (row["file_path"], row["error"] or row["state"])
         for row in bad.select(["file_path", "error", "state"]).to_pylist()
     ]
+
+
+def _away(outcome: pa.Table) -> str | None:
+    """Why the next batch would fare no better: the storage of a file could not be reached; None: it could."""
+    errors = outcome.filter(pc.equal(outcome["state"], loader.AWAY))["error"]
+    return None if len(errors) == 0 else str(errors[0].as_py()).partition("\n")[0].rstrip(".")
 
 
 def _bytes(files: pa.Table) -> int:

@@ -143,11 +143,13 @@ def empty_table(tools: Tools, target: Target, lease: Lease) -> int:
 def _check_whole(target: Target, loaded: Loaded) -> None:
     """A rebuilt table may lack no file whose rows the old one has; files that never gave rows may fail again."""
     lost = loaded.counts.left_out + sum(batch.lost for batch in loaded.pending)
-    if loaded.stopped is None and lost == 0:
+    if loaded.stopped is None and loaded.left is None and lost == 0:
         return
     raise IncompleteError(
         f"{target.table} was not rebuilt; the old table is served as before.",
-        why=loaded.stopped or f"{lost} files whose rows it has could not be loaded, such as {_first(loaded)}",
+        why=loaded.stopped
+        or loaded.left
+        or f"{lost} files whose rows it has could not be loaded, such as {_first(loaded)}",
         fix="Plan and apply the refresh again.",
     )
 

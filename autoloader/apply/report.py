@@ -47,6 +47,7 @@ class Counts:
     quarantined: int = 0
     moved: int = 0
     left_out: int = 0
+    away: int = 0
     batches: int = 0
     rewritten_bytes: int = 0
     seconds: float = 0.0

@@ -54,16 +54,18 @@ class Budget:
     """Where loading has to stop. None = no bound.
 
     Attributes:
-        max_usd: Dollars that may be spent here.
+        limit_usd: Dollars that one run may spend, by its spec; what is left is for the next run.
+        limit_seconds: Wall clock of one run, by its spec.
         all_usd: Dollars that the whole apply may spend.
         before_usd: What it has spent before.
-        max_seconds: Wall clock that may be used.
+        max_seconds: Wall clock that a run may use before the apply is stopped.
         usd_per_byte: What a byte costs that is loaded, or written anew because old rows leave its data file.
         usd_per_second: What a second of compute costs.
         usd_per_file: What the request for a file costs.
     """
 
-    max_usd: Decimal | None = None
+    limit_usd: Decimal | None = None
+    limit_seconds: float | None = None
     all_usd: Decimal | None = None
     before_usd: Decimal = Decimal(0)
     max_seconds: float | None = None
@@ -82,14 +84,20 @@ class Budget:
             + (self.usd_per_file or Decimal(0)) * counts.files
         )
 
+    def limited(self, counts: Counts, elapsed_s: float) -> str | None:
+        """Which limit of the spec is reached, as a sentence; None while there is room."""
+        if self.limit_seconds is not None and elapsed_s >= self.limit_seconds:
+            return f"limits.max_duration is reached after {elapsed_s:.0f} s"
+        spent = self.spent(counts, elapsed_s)
+        if self.limit_usd is not None and spent is not None and spent >= self.limit_usd:
+            return f"limits.max_usd is reached: ${spent:.2f} of ${self.limit_usd}"
+        return None
+
     def exceeded(self, counts: Counts, elapsed_s: float) -> str | None:
-        """Which bound is reached, as a sentence; None while there is room."""
+        """Which bound of the whole apply is reached, as a sentence; None while there is room."""
         if self.max_seconds is not None and elapsed_s >= self.max_seconds:
             return f"max_duration is reached after {elapsed_s:.0f} s"
-        spent = self.spent(counts, elapsed_s)
-        if self.max_usd is not None and spent is not None and spent >= self.max_usd:
-            return f"max_usd is reached: ${spent:.2f} of ${self.max_usd}"
-        return self.used_up(spent)
+        return self.used_up(self.spent(counts, elapsed_s))
 
     def used_up(self, spent: Decimal | None = Decimal(0)) -> str | None:
         """Whether the whole apply has spent what it may, as a sentence; None while it has not.

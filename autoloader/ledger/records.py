@@ -28,7 +28,7 @@ _RESULT: Final = pa.schema(
         ("seconds", pa.float64()),
     ]
 )
-_STATES: Final = frozenset({"SUCCESS", "FAILED", "QUARANTINED", "SKIPPED", "MISSING", "DELETED"})
+_STATES: Final = frozenset({"SUCCESS", "FAILED", "QUARANTINED", "SKIPPED", "MISSING", "DELETED", "AWAY"})
 _LONGEST_WAIT: Final = timedelta(days=1)
 FIRST_WAIT_S: Final = 1.0
 """Between the first failure of a file and its next attempt. Short: schedules space the attempts of most projects,
@@ -58,6 +58,7 @@ class Records(Part):
         QUARANTINED, SKIPPED: settled; the table still holds the old version.
         MISSING: it moved or vanished while it was read; it is again what it was before the claim.
         DELETED: its rows left the table since the file is gone; state MISSING.
+        AWAY: its storage could not be reached; given back like MISSING, and no attempt is counted.
         A file without a result row is given back like MISSING.
 
         Args:
@@ -99,6 +100,8 @@ def _result_rows(results: pa.Table) -> pa.Table:
     unknown = set(pc.unique(results["state"]).to_pylist()) - _STATES
     if unknown:
         raise LedgerError(f"A result has a state that the ledger does not know: {sorted(map(str, unknown))}.")
+    state = pc.if_else(pc.equal(results["state"], "AWAY"), "MISSING", results["state"])
+    results = results.set_column(results.column_names.index("state"), "state", state)
     columns = [
         results.column(field.name).cast(field.type)
         if field.name in results.column_names

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from autoloader.loader.job import GROWS, RESULT, REWRITE_TASK, TASK, FillJob, LoadJob, RewriteJob, WriteFormat
+from autoloader.loader.job import AWAY, GROWS, RESULT, REWRITE_TASK, TASK, FillJob, LoadJob, RewriteJob, WriteFormat
 from autoloader.loader.writer import local_path
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from autoloader.loader.job import Mapper
 
 __all__ = [
+    "AWAY",
     "GROWS",
     "RESULT",
     "REWRITE_TASK",

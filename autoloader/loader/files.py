@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from autoloader import sources
-from autoloader.errors import AutoloaderError, FileMovedError, is_full_disk
-from autoloader.loader.job import LoadJob
+from autoloader.errors import AutoloaderError, FileMovedError, StorageAwayError, is_full_disk
+from autoloader.loader.job import AWAY, LoadJob
 from autoloader.reader import Lineage, SourceFile
 
 _AHEAD: Final = 16  # fetches in flight per task: hides a store's latency without flooding it
@@ -30,7 +30,8 @@ class Unreadable:
 
     Attributes:
         row: Its task row.
-        state: `MISSING` when its bytes are not the planned ones any more (or are gone), else `FAILED`.
+        state: `MISSING` when its bytes are not the planned ones any more (or are gone), `AWAY` when its storage could
+            not be reached, else `FAILED`.
         error: Why.
     """
 
@@ -47,7 +48,14 @@ def describe(error: BaseException) -> str:
 
 def unreadable(row: Row, error: BaseException) -> Unreadable:
     """What an error says of a file."""
-    return Unreadable(row, "MISSING" if isinstance(error, FileMovedError) else "FAILED", describe(error))
+    match error:
+        case FileMovedError():
+            state = "MISSING"
+        case StorageAwayError():
+            state = AWAY
+        case _:
+            state = "FAILED"
+    return Unreadable(row, state, describe(error))
 
 
 class Pins:

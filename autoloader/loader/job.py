@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from autoloader.schema import Place
 
 GROWS: Final = "GROWS"
+AWAY: Final = "AWAY"
+"""A file whose storage could not be reached: nothing is known of it."""
 """State of a file that gave no rows because it asks for columns or types first (`asks`)."""
 
 TASK: Final = pa.schema(
@@ -39,7 +41,7 @@ RESULT: Final = pa.schema(
         # file
         pa.field("src_file_id", pa.int64()),
         pa.field("file_path", pa.string()),
-        pa.field("state", pa.string()),  # SUCCESS | FAILED | QUARANTINED | MISSING (moved or gone) | GROWS
+        pa.field("state", pa.string()),  # SUCCESS | FAILED | QUARANTINED | MISSING (moved or gone) | GROWS | AWAY
         pa.field("error", pa.string()),
         pa.field("rows", pa.int64()),  # of data files, too
         pa.field("rejected_rows", pa.int64()),

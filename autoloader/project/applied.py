@@ -231,6 +231,8 @@ def _details(details: Mapping[str, Any]) -> str:
             parts.append(plural(details["batches"], "batch", "batches"))
         if details.get("stopped"):
             parts.append(f"stopped: {details['stopped']}")
+        if details.get("left"):
+            parts.append(f"the rest is left for a later run: {details['left']}")
         return ", ".join(parts)
     shown = {key: value for key, value in details.items() if value is not None and key not in {"run", "recovered"}}
     return ", ".join(_detail(key, value) for key, value in shown.items())
@@ -525,16 +527,15 @@ def _budget(
     limits, rails = spec.limits, settings.guardrails
     profile = settings.compute.get(spec.compute.of(change.lane or "live"))
     of_all = [amount for amount in (max_usd, rails.max_usd.deny if rails.max_usd else None) if amount is not None]
-    seconds = [limits.max_duration.total_seconds()] if limits.max_duration is not None else []
-    if rails.max_duration is not None and rails.max_duration.deny is not None:
-        seconds.append(float(rails.max_duration.deny))
+    rail = rails.max_duration.deny if rails.max_duration is not None else None
     per_hour = profile.usd_per_hour if profile is not None else None
     per_gb, per_1000_get = flat_rate(settings.prices, per_hour), settings.prices.usd_per_1000_get
     return Budget(
-        max_usd=limits.max_usd,
+        limit_usd=limits.max_usd,
+        limit_seconds=limits.max_duration.total_seconds() if limits.max_duration is not None else None,
         all_usd=min(of_all, default=None),
         before_usd=before_usd,
-        max_seconds=min(seconds, default=None),
+        max_seconds=None if rail is None else float(rail),
         usd_per_byte=None if per_gb is None else per_gb / _GB,
         usd_per_second=None if per_hour is None else per_hour / 3600,
         usd_per_file=None if per_1000_get is None else per_1000_get / 1000,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from autoloader.errors import SourceError
+from autoloader.errors import SourceError, StorageAwayError
 
 _CODE: Final = re.compile(r"<Code>([^<]*)</Code>")
 _MESSAGE: Final = re.compile(r"<Message>([^<]*)</Message>")
@@ -13,12 +13,22 @@ _MESSAGE: Final = re.compile(r"<Message>([^<]*)</Message>")
 _MISSING: Final = frozenset({"NoSuchBucket", "ContainerNotFound", "NotFoundBucket"})
 _REJECTED: Final = frozenset(
     "InvalidAccessKeyId SignatureDoesNotMatch ExpiredToken ExpiredTokenException InvalidToken TokenRefreshRequired"
-    " InvalidClientTokenId UnrecognizedClientException AuthenticationFailed InvalidAuthenticationInfo".split()
+    " InvalidClientTokenId UnrecognizedClientException AuthenticationFailed InvalidAuthenticationInfo"
+    " UnauthenticatedError".split()
 )
 _DENIED: Final = frozenset("AccessDenied AllAccessDisabled AccountProblem Forbidden 403 AuthorizationFailure".split())
 _ELSEWHERE: Final = frozenset(
     "PermanentRedirect TemporaryRedirect AuthorizationHeaderMalformed IllegalLocationConstraintException 301".split()
 )
+_NO_CREDENTIALS: Final = frozenset(
+    "NoCredentialsError PartialCredentialsError CredentialRetrievalError SSOTokenLoadError TokenRetrievalError"
+    " UnauthorizedSSOTokenError".split()
+)
+_NO_PROFILE: Final = frozenset({"ProfileNotFound"})
+_UNREACHABLE: Final = frozenset(
+    "EndpointConnectionError ConnectTimeoutError ConnectionError SSLError ProxyConnectionError InvalidEndpoint".split()
+)
+_NO_FILES_FAULT: Final = (_MISSING, _REJECTED, _ELSEWHERE, _NO_CREDENTIALS, _NO_PROFILE, _UNREACHABLE)
 _GRANTS: Final = {
     "s3": " (s3:ListBucket, s3:GetObject)",
     "gs": " (storage.objects.list, storage.objects.get)",
@@ -51,7 +61,8 @@ def source_error(uri: str, doing: str, error: BaseException) -> SourceError:
     kind = type(error).__name__
     for known, what, fix in _meanings(uri, doing, place):
         if code in known or kind in known:
-            return SourceError(what, why=why or kind, fix=fix)
+            kind_of_error = StorageAwayError if known in _NO_FILES_FAULT else SourceError
+            return kind_of_error(what, why=why or kind, fix=fix)
     return SourceError(
         f"{uri} could not be {doing}.", why=why or kind, fix="Run `autoloader doctor` to check the storage."
     )
@@ -62,7 +73,7 @@ def _meanings(uri: str, doing: str, place: str) -> list[tuple[frozenset[str], st
     return [
         (_MISSING, f"The bucket {place} does not exist.", "Correct source.path, or create the bucket."),
         (
-            _REJECTED | {"UnauthenticatedError"},
+            _REJECTED,
             f"The credentials for {place} were rejected.",
             "Renew or correct them: environment variables, or the profile under storage in autoloader.yml.",
         ),
@@ -73,19 +84,17 @@ def _meanings(uri: str, doing: str, place: str) -> list[tuple[frozenset[str], st
         ),
         (_ELSEWHERE, f"The bucket {place} is in another region.", f"Set storage.{scheme}.region in autoloader.yml."),
         (
-            frozenset({"NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError"})
-            | {"SSOTokenLoadError", "TokenRetrievalError", "UnauthorizedSSOTokenError"},
+            _NO_CREDENTIALS,
             f"There are no credentials for {place}.",
             f"Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, log in to a profile, or set storage.{scheme}.anonymous.",
         ),
         (
-            frozenset({"ProfileNotFound"}),
+            _NO_PROFILE,
             f"The profile for {place} does not exist.",
             f"Correct storage.{scheme}.profile, or add it by `aws configure --profile NAME`.",
         ),
         (
-            frozenset({"EndpointConnectionError", "ConnectTimeoutError", "ConnectionError", "SSLError"})
-            | {"ProxyConnectionError", "InvalidEndpoint"},
+            _UNREACHABLE,
             f"The storage of {place} cannot be reached.",
             f"Check the network and the endpoint (storage.{scheme}.endpoint, AWS_ENDPOINT_URL).",
         ),

@@ -8,9 +8,10 @@ from __future__ import annotations
 import gzip
 import os
 import signal
+import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -454,3 +455,33 @@ def test_a_variable_that_is_no_number_above_0_is_named_and_nothing_is_done(
     said = planning_player.run("apply", "-y")
     assert said.code == 1
     assert f"{name} is {text!r}" in said.out + said.err
+
+
+@pytest.mark.slow
+def test_a_storage_that_goes_away_is_no_files_fault_and_stops_the_apply(
+    player: Player, s3_client: Any, s3_bucket: str, moto_server: str
+) -> None:
+    store = S3Store(s3_client, s3_bucket)
+    settings = "storage: {{s3: {{endpoint: '{}'}}}}"
+    player.spec(settings.format(moto_server), "autoloader.yml")
+    declare(player, store.root)
+    put(store, "a.csv", 1)
+    player.apply()
+    with closing(socket.socket()) as listener:
+        listener.bind(("127.0.0.1", 0))
+        nobody = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    for number in range(3):  # as often as a file may fail
+        put(store, f"n{number}.csv", 10 + number)
+        assert player.run("plan", "--out", f"{number}.zip").code == 0
+        player.spec(settings.format(nobody), "autoloader.yml")
+        said = player.run("apply", f"{number}.zip", "-y")
+        assert said.code == 6, said.out + said.err
+        assert (said.out + said.err).count("cannot be reached") == 1, said.out + said.err
+        player.spec(settings.format(moto_server), "autoloader.yml")
+    runs = player.run("runs", "--format", "json").json["runs"]
+    assert [run["state"] for run in runs] == ["complete"] + ["incomplete"] * 3
+    files = player.run("files", "orders", "--format", "json").json["files"]
+    assert {file["retry_count"] for file in files} == {0}
+    player.apply()
+    assert pairs(player) == [(1, 1), (10, 1), (11, 1), (12, 1)]
+    settled(player)
