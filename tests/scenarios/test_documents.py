@@ -26,6 +26,7 @@ KINDS = (
     (r"\b[0-9a-f]{32}\b", "BATCH"),
     (r"\b\d{16,}\b", "SNAPSHOT"),
     (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?(\.\d+)?( ?UTC|Z|[+-]\d\d:?\d\d)?", "MOMENT"),
+    (r"anew about [\d.]+ [KMG]?B", "anew about SIZE"),  # paths, of any length, are among what is stored
     (r"<?\$\d[\d.,]*(–<?[\d.,]*\d)?", "MONEY"),
     (r"(?<![\w.-])<?\d+[smhd](\d\d[smh])?(–<?\d+[smhd](\d\d[smh])?)?(?!\w)", "TIME"),
     (r"[+-]?\d+ %", "PERCENT"),
