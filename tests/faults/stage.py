@@ -34,6 +34,7 @@ class Stage:
         *,
         postgres: bool = False,
         by: tuple[signal.Signals, ...] = KILL,
+        rounds: int = 1,
         wanted: Callable[[Step], bool],
     ) -> History:
         """One history of a story, through its steps in random order; those that are wanted.
@@ -43,6 +44,7 @@ class Stage:
             seed: Another one, another history.
             postgres: Whether the state is on the server.
             by: What ends processes at their steps.
+            rounds: About so many where the steps are fewer, all of them wanted; each has its turn equally often.
             wanted: The steps.
 
         Raises:
@@ -56,7 +58,8 @@ class Stage:
                 history.change()
                 history.settle()
             history.by = by
-            for step in history.random.sample(steps, len(steps)):
+            turns = steps * max(1, rounds // len(steps))
+            for step in history.random.sample(turns, len(turns)):
                 if wanted(step):
                     play(history, step)
             if begins_filled:

@@ -133,6 +133,13 @@ class History:
         self.killed[step.name] += was
         return was
 
+    def dies_on(self, step: Step, story: tuple[Step, ...], *words: str) -> None:
+        """The same; then perhaps it is said again, and ended at a later step of the story, and so on."""
+        self.dies(step, *words)
+        for later in story[story.index(step) + 1 :]:
+            if self.random.random() < 0.5:
+                self.dies(later, *words)
+
     def does(self, *words: str) -> None:
         """A command that has to succeed."""
         ended = self.run(*words)
@@ -194,9 +201,11 @@ def outlives(history: History, step: Step) -> None:
 
 def removes(history: History, step: Step) -> None:
     """Files go; the apply that takes their rows out is killed."""
-    for number in range(8):
-        history.world.write(f"{number}.csv")
-    history.does(*APPLY)
+    if not history.world.can_lose(2):
+        for number in range(8):
+            if f"{number}.csv" not in history.world.rows:
+                history.world.write(f"{number}.csv")
+        history.does(*APPLY)
     history.world.remove(2)
     if history.random.random() < 0.5:
         history.world.write("new.csv")
@@ -284,7 +293,7 @@ def fills(history: History, step: Step) -> None:
         fresh.declare()
         if fresh.random.random() < 0.5:
             fresh.change()
-        fresh.dies(step, *APPLY)
+        fresh.dies_on(step, steps.FILLING, *APPLY)
         fresh.settle()
 
 
@@ -295,7 +304,7 @@ def creates(history: History, step: Step) -> None:
             fresh.world.write(f"{number}.csv")
         fresh.world.store.put("bad.csv", "version,number\nno,no\n")
         fresh.world.rows["bad.csv"] = []
-        fresh.dies(step, *APPLY)
+        fresh.dies_on(step, steps.CREATE, *APPLY)
         if fresh.random.random() < 0.3:
             fresh.change()
         fresh.settle()
@@ -318,7 +327,7 @@ def renames(history: History, step: Step) -> None:
     history.declare()
     if history.random.random() < 0.5:
         history.change()
-    history.dies(step, *APPLY)
+    history.dies_on(step, steps.RENAME, *APPLY)
     _again(history, waits=False)
 
 
@@ -328,7 +337,7 @@ def goes_back(history: History, step: Step) -> None:
     for _ in range(history.random.randint(1, 2)):
         history.change()
         history.does(*APPLY)
-    history.dies(step, "rollback", "orders", "--to-run", run, "-y")
+    history.dies_on(step, steps.ROLLBACK, "rollback", "orders", "--to-run", run, "-y")
     if history.random.random() < 0.5:
         history.change()
     history.does("rollback", "orders", "--to-run", run, "-y")
@@ -340,7 +349,7 @@ def remembers(history: History, step: Step) -> None:
     history.lose_state()
     if history.random.random() < 0.5:
         history.change()
-    history.dies(step, "rebuild-ledger", "orders", "-y")
+    history.dies_on(step, steps.REMEMBER, "rebuild-ledger", "orders", "-y")
     history.does("rebuild-ledger", "orders", "-y")
     history.settle()
 
@@ -348,7 +357,7 @@ def remembers(history: History, step: Step) -> None:
 def leaves(history: History, step: Step) -> None:
     """The spec goes and the table with it; the apply is killed. Then the spec is there again."""
     history.declare(there=False)
-    history.dies(step, *APPLY)
+    history.dies_on(step, steps.LEAVE, *APPLY)
     history.litter = True
     if history.random.random() < 0.5:
         history.does(*APPLY)
@@ -362,11 +371,11 @@ def leaves(history: History, step: Step) -> None:
 def _again(history: History, *, waits: bool = True) -> None:
     """Somebody comes back: perhaps only after the world went on, or to be killed as well, or not before long."""
     chance = history.random.random()
-    if waits and chance < 0.7:
+    if waits and chance < 0.8:
         return
-    if chance < 0.8:
+    if chance < 0.87:
         history.change()
-    elif chance < 0.9:
+    elif chance < 0.94:
         step = history.random.choice([each for each in steps.LOAD if each.edge != "during"])
         history.dies(step, *APPLY)
     history.settle()

@@ -24,6 +24,8 @@ from tests.faults.stories import STORIES, WrongError
 TRIES = 4
 FEW = 3
 WORKERS = 1 + len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+ROUNDS = 12
+"""Of a history of the campaign: its beginning and its end take as long as two or three."""
 ON_POSTGRES = ("load", "removal", "rebuild", "recovery", "create")
 
 
@@ -103,7 +105,8 @@ def test_many_kills_per_step(stage: Stage, postgres_url: str) -> None:
             return time.monotonic() < end and step in column.steps(story) and not tally.is_full([step])
 
         try:
-            tally.add(stage.play(story, seed, postgres=column.postgres, by=column.by, wanted=is_wanted).killed)
+            played = stage.play(story, seed, postgres=column.postgres, by=column.by, rounds=ROUNDS, wanted=is_wanted)
+            tally.add(played.killed)
         except WrongError as wrong:
             tally.went_wrong(f"{column.name}, {story}, seed {seed}", str(wrong))
 

@@ -12,6 +12,8 @@ from tests.playing import LocalStore
 
 Row = tuple[int | None, ...]
 TABLE = "shop.orders"
+NAMES = 10
+"""So many files there may be: those that go come back after a while."""
 
 
 @dataclass
@@ -50,7 +52,7 @@ class World:
     def change(self) -> None:
         """A few adds, replacements and deletes; never so many deletes that a listing looks wrong."""
         for _ in range(self.random.randint(1, 4)):
-            self.write(f"{self.random.randint(0, 999)}.csv")
+            self.write(f"{self.random.randrange(NAMES)}.csv")
         known = sorted(self.rows)
         for key in self.random.sample(known, min(2, len(known))):
             self.write(key)
@@ -58,13 +60,19 @@ class World:
 
     def remove(self, files: int) -> int:
         """Delete up to so many files; how many there were, at most a quarter since all was loaded."""
-        allowed = max(0, len(self.rows) // 4 - self.gone)
-        keys = self.random.sample(sorted(self.rows), min(files, allowed))
+        keys = self.random.sample(sorted(self.rows), min(files, self._may_go()))
         for key in keys:
             self.store.delete(key)
             del self.rows[key]
         self.gone += len(keys)
         return len(keys)
+
+    def can_lose(self, files: int) -> bool:
+        """Whether so many can be deleted."""
+        return self._may_go() >= files
+
+    def _may_go(self) -> int:
+        return max(0, len(self.rows) // 4 - self.gone)
 
     def expected(self) -> Counter[Row]:
         """The rows that belong into the table."""
