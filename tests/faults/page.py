@@ -100,6 +100,7 @@ class Campaign:
     commit: str
     tallies: Mapping[str, Tally]
     elapsed_s: float = 0.0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @classmethod
     def of(cls, wanted: Mapping[str, int]) -> Campaign:
@@ -122,8 +123,11 @@ class Campaign:
         Args:
             elapsed_s: Time of this run so far.
         """
+        with self._lock:
+            self._keep(self.elapsed_s + elapsed_s)
+
+    def _keep(self, total_s: float) -> None:
         _KEPT.parent.mkdir(exist_ok=True)
-        total_s = self.elapsed_s + elapsed_s
         data: dict[str, Any] = {"commit": self.commit, "elapsed_s": total_s}
         data["tallies"] = {
             name: {"killed": each.killed, "seeds": each.seeds, "wrong": each.wrong, "histories": each.histories}

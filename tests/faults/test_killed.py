@@ -109,13 +109,18 @@ def test_many_kills_per_step(stage: Stage, postgres_url: str) -> None:
             tally.add(played.killed)
         except WrongError as wrong:
             tally.went_wrong(f"{column.name}, {story}, seed {seed}", str(wrong))
+        campaign.keep(time.monotonic() - began)  # a run that is cut short leaves what it has seen
 
     jobs = [(column, story) for column in COLUMNS for story in column.stories]
+    turns = iter(jobs * wanted * TRIES)
+
+    def work() -> None:
+        for job in turns:  # of all workers together
+            play(*job)
+
     with ThreadPoolExecutor(WORKERS) as pool:
-        for _ in range(wanted * TRIES):
-            for done in as_completed([pool.submit(play, *job) for job in jobs]):
-                done.result()
-                campaign.keep(time.monotonic() - began)  # a run that is cut short leaves what it has seen
+        for done in as_completed([pool.submit(work) for _ in range(WORKERS)]):
+            done.result()
     assert [wrong for tally in campaign.tallies.values() for wrong in tally.wrong] == []
     if time.monotonic() < end:
         for column, story in jobs:
