@@ -20,7 +20,7 @@ _MAP = "autoloader.engine.engines:Engine.map"
 _CATALOG = "pyiceberg.catalog.sql:SqlCatalog"
 
 LOAD: Final = (
-    Step("a lease is taken", f"{_LEDGER}.leases:Leases.acquire"),
+    Step("a lease is taken", f"{_LEDGER}.leases:Leases.acquire", times=1),
     Step("the plan is begun", f"{_APPLY}.applying:recording.begin", times=1),
     Step("the run is opened", f"{_LEDGER}.runs:Runs.start_run", times=1),
     Step("files are being claimed", _CLAIM, "commit"),

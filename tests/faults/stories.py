@@ -341,7 +341,9 @@ def goes_back(history: History, step: Step) -> None:
     if history.random.random() < 0.5:
         history.change()
     history.does("rollback", "orders", "--to-run", run, "-y")
-    history.settle()
+    history.does(*APPLY, "--confirm", "orders")  # most of the few files that were known then may be gone
+    history.world.gone = 0
+    history.check()
 
 
 def remembers(history: History, step: Step) -> None:
