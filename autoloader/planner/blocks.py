@@ -164,25 +164,28 @@ def known_and_gone(case: Case) -> tuple[int, int]:
 
 
 def _contract(case: Case) -> Block | None:
-    """`on_change: fail`, `on_delete: fail`."""
-    name = case.spec.name
-    if case.spec.source.on_change == "fail":
-        changed = sum(g.replaced_files for g in case.groups if g.disposition == Disposition.CHANGED)
-        if changed:
-            return Block(
-                "on_change",
-                f"{files_text(changed)} replaced after loading, which on_change: fail does not allow."
-                f" To replace their rows, set on_change: replace; to see them: autoloader plan --full --select {name}",
-            )
-    if case.spec.source.on_delete == "fail":
-        gone = sum(g.files for g in case.groups if g.disposition == Disposition.MISSING and g.lane is not None)
-        if gone:
-            return Block(
-                "on_delete",
-                f"{files_text(gone)} gone after loading, which on_delete: fail does not allow."
-                " To keep their rows, set on_delete: keep",
-            )
-    return None
+    """`on_change: fail`, `on_delete: fail`; where both say no, both are told at once."""
+    name, source = case.spec.name, case.spec.source
+    changed = sum(g.replaced_files for g in case.groups if g.disposition == Disposition.CHANGED)
+    gone = sum(g.files for g in case.groups if g.disposition == Disposition.MISSING and g.lane is not None)
+    said = []
+    if changed and source.on_change == "fail":
+        said.append((
+            "on_change",
+            f"{files_text(changed)} replaced after loading, which on_change: fail does not allow. To replace their"
+            " rows, set on_change: replace; to keep what was loaded, set on_change: ignore",
+        ))  # fmt: skip
+    if gone and source.on_delete == "fail":
+        said.append((
+            "on_delete",
+            f"{files_text(gone)} gone after loading, which on_delete: fail does not allow. To keep their rows, set"
+            " on_delete: keep; to take them out, set on_delete: delete_rows",
+        ))  # fmt: skip
+    if not said:
+        return None
+    return Block(
+        said[0][0], ". ".join(message for _, message in said) + f". See: autoloader plan --full --select {name}"
+    )
 
 
 def _price(case: Case) -> Block | None:

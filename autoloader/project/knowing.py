@@ -184,7 +184,7 @@ def _plain(value: Any) -> Any:
 
 
 def cost(project: Project, name: str) -> Answer:
-    """Per finished run: what its plan expected and what it took, with the error in percent."""
+    """Per finished run: what its plan expected and what it took, with the errors of money and of time in percent."""
     project.spec(name)
     rows: list[dict[str, Any]] = []
     for run in project.ledger.runs(name):
@@ -201,6 +201,7 @@ def cost(project: Project, name: str) -> Answer:
                 "estimated_seconds": run.estimated_s,
                 "actual_seconds": run.actual_s,
                 "error_percent": _error(run.estimated_usd, run.actual_usd),
+                "time_error_percent": _error(run.estimated_s, run.actual_s),
             }
         )
     shown = [
@@ -209,11 +210,12 @@ def cost(project: Project, name: str) -> Answer:
             "size": bytes_text(row["bytes"]),
             "estimated": f"{_dollars(row['estimated_usd'])}, {_time(row['estimated_seconds'])}",
             "actual": f"{_dollars(row['actual_usd'])}, {_time(row['actual_seconds'])}",
-            "error": "-" if row["error_percent"] is None else f"{row['error_percent']:+,.0f} %",
+            "cost error": _signed(row["error_percent"]),
+            "time error": _signed(row["time_error_percent"]),
         }
         for row in rows
     ]
-    columns = ["run_id", "lane", "files", "size", "estimated", "actual", "error"]
+    columns = ["run_id", "lane", "files", "size", "estimated", "actual", "cost error", "time error"]
     return Answer({"ingestion": name, "runs": rows}, shown, columns, "" if rows else "There was no run yet.")
 
 
@@ -221,7 +223,11 @@ def _time(seconds: float | None) -> str:
     return "unknown" if seconds is None else seconds_text(seconds)
 
 
-def _error(estimated: Decimal | None, actual: Decimal | None) -> float | None:
+def _signed(percent: float | None) -> str:
+    return "-" if percent is None else f"{round(percent) or 0:+,} %".replace("+0 %", "0 %")
+
+
+def _error(estimated: Decimal | float | None, actual: Decimal | float | None) -> float | None:
     if estimated is None or actual is None or actual == 0:
         return None
-    return round(float((estimated - actual) / actual * 100), 1)
+    return round((float(estimated) - float(actual)) / float(actual) * 100, 1)

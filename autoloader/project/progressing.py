@@ -102,6 +102,7 @@ def _remembered_lanes(project: Project, spec: IngestionSpec) -> dict[str, Any]:
         lanes[Lane.BACKFILL.value] = {
             "state": progress.get("state"),
             **{key: progress.get(key) for key in ("files_done", "files_total", "bytes_done", "bytes_total")},
+            "files_quarantined": None,
             "eta_at": None,
             "slices": progress.get("slices"),
             "completed_at": progress.get("complete_at"),
@@ -111,12 +112,14 @@ def _remembered_lanes(project: Project, spec: IngestionSpec) -> dict[str, Any]:
         for each in project.ledger.counts(spec.name).to_pylist()
         if each["state"] in {FileState.SUCCESS, FileState.QUARANTINED}
     ]
+    aside = sum(each["files"] for each in settled if each["state"] == FileState.QUARANTINED)
     lanes[Lane.LIVE.value] = {
         "state": None,
         "files_done": sum(each["files"] for each in settled) - (progress.get("files_done") or 0),
         "files_total": None,
         "bytes_done": sum(each["size_bytes"] for each in settled) - (progress.get("bytes_done") or 0),
         "bytes_total": None,
+        "files_quarantined": None if spec.backfill is not None else aside,
         "eta_at": None,
         "slices": None,
     }
@@ -132,13 +135,19 @@ def _status_lines(each: Mapping[str, Any]) -> list[dict[str, Any]]:
             **head,
             "lane": lane,
             "state": data["state"],
-            "files": f"{_count(data['files_done'])}/{_count(data['files_total'])}",
+            "files": _progress(data),
             "size": f"{_size(data['bytes_done'])}/{_size(data['bytes_total'])}",
             "share": _share(data["files_done"], data["files_total"]),
             "eta": data["eta_at"],
         }
         for lane, data in each["lanes"].items()
     ]
+
+
+def _progress(lane: Mapping[str, Any]) -> str:
+    aside = lane["files_quarantined"]
+    told = f" ({aside:,} quarantined)" if aside else ""
+    return f"{_count(lane['files_done'])}/{_count(lane['files_total'])}{told}"
 
 
 def _count(number: int | None) -> str:
@@ -173,6 +182,7 @@ def _lanes(project: Project, spec: IngestionSpec, row: IngestionRow | None, file
             "files_total": done.num_rows + open_.num_rows,
             "bytes_done": _bytes(done),
             "bytes_total": _bytes(done) + _bytes(open_),
+            "files_quarantined": _quarantined(done),
             "eta_at": _eta(project, spec.name, lane, _bytes(open_)),
         }
         data["slices"] = _slices(own) if lane is Lane.BACKFILL else None
@@ -182,6 +192,12 @@ def _lanes(project: Project, spec: IngestionSpec, row: IngestionRow | None, file
             data["completed_at"] = row.backfill.get("complete_at")
         lanes[lane.value] = data
     return lanes
+
+
+def _quarantined(files: pa.Table) -> int:
+    import pyarrow.compute as pc
+
+    return int(pc.sum(pc.equal(files["disposition"], Disposition.QUARANTINED.value)).as_py() or 0)
 
 
 def _bytes(files: pa.Table) -> int:

@@ -528,6 +528,10 @@ def test_a_failing_file_is_tried_three_times_with_growing_waits_and_then_set_asi
         assert bad["retry_count"] == attempt
     assert waits == [2, 4]
     assert bad["state"] == "QUARANTINED"
+    for words in ((), ("--offline",)):
+        [orders] = player.run("status", *words, "--format", "json").json["ingestions"]
+        assert orders["lanes"]["live"]["files_quarantined"] == 1
+        assert "(1 quarantined)" in player.run("status", *words).out
     at.move(days=30)
     player.no_changes()
     put(local_store, "bad.csv", 5)

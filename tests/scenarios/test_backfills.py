@@ -125,7 +125,14 @@ def test_scenario_9_actual_seconds_and_money_stand_beside_the_estimate(player: P
     assert run["cost_usd"]["actual"] is not None
     assert (run["state"], run["files"], run["rows"]) == ("complete", 1, 1)
     cost = player.run("cost", "events", "--format", "json").json
-    assert cost["runs"][0]["actual_seconds"] > 0
+    [paid] = cost["runs"]
+    assert paid["actual_seconds"] > 0
+    for error, of in (("error_percent", "usd"), ("time_error_percent", "seconds")):
+        estimated, actual = float(paid[f"estimated_{of}"]), float(paid[f"actual_{of}"])
+        assert paid[error] == pytest.approx((estimated / actual - 1) * 100, abs=0.06)
+    said = player.run("cost", "events").out
+    assert "cost error" in said
+    assert "time error" in said
 
 
 def test_due_ingestions_run_and_others_wait(player: Player, store: Store, at: Clock) -> None:

@@ -335,6 +335,14 @@ def test_fail_means_that_nothing_is_loaded_until_someone_decides(key: str, files
     assert change.blocked.by == key
 
 
+def test_a_file_that_changed_and_one_that_is_gone_are_both_told_where_neither_is_allowed() -> None:
+    spec = spec_of(source={"on_change": "fail", "on_delete": "fail"})
+    change = one(plan_of([{**A, "etag": "e2"}], [remembered(A), remembered(B)], spec))
+    assert change.blocked.by == "on_change"
+    assert "on_change: fail" in change.blocked.message
+    assert "on_delete: fail" in change.blocked.message
+
+
 def test_refresh_full_rebuilds_aside_and_swaps() -> None:
     change = one(plan_of([A, B], [remembered(A)], asked=Asked(refresh={"sales": "full"})))
     assert change.actions == (Action.REBUILD, Action.LOAD)
