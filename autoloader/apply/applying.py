@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 INCOMPLETE: Final = 6
 REFUSED: Final = 3
+_GRAVITY: Final = (0, 5, 6, 4, 3, 1)
+"""Exit codes, the gravest last: 5 and 6 mend themselves with the next run, the others wait for somebody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +87,8 @@ class Done:
 
     @property
     def exit_code(self) -> int:
-        """The exit code of DESIGN section 5: the gravest of all."""
-        return max(self.code, *(error.exit_code for _, error in self.errors), 0)
+        """The gravest of all: what somebody has to look at is not hidden by what a later run puts right."""
+        return gravest(self.code, *(error.exit_code for _, error in self.errors))
 
     @property
     def spent_usd(self) -> Decimal:
@@ -100,7 +102,12 @@ class Done:
         self.runs.extend(other.runs)
         self.problems.extend(other.problems)
         self.errors.extend(other.errors)
-        self.code = max(self.code, other.code)
+        self.code = gravest(self.code, other.code)
+
+
+def gravest(*codes: int) -> int:
+    """The exit code that stands for several ones."""
+    return max(codes, key=_GRAVITY.index)
 
 
 def apply_plan(tools: Tools, work: Work) -> Done:
@@ -119,7 +126,7 @@ def apply_plan(tools: Tools, work: Work) -> Done:
     done = Done()
     for name, mine in _by_ingestion(work.plan.changes):
         if tools.stop.asked:
-            done.code = max(done.code, INCOMPLETE)
+            done.code = gravest(done.code, INCOMPLETE)
             break
         try:
             _apply_to(tools, work, name, mine, done)
@@ -157,8 +164,9 @@ def _apply_to(tools: Tools, work: Work, name: str, mine: list[Change], done: Don
                 _record_requests(tools, change, None, steps)
             else:
                 complete = _load(tools, work, change, lease, done, steps) and complete
-        mine_files = work.files.filter(pc.equal(work.files["ingestion"], name))
-        note_files(tools.ledger, name, mine_files, tools.clock())
+        if ready == mine:  # what holds a load back, such as a file that may not go, would be forgotten
+            mine_files = work.files.filter(pc.equal(work.files["ingestion"], name))
+            note_files(tools.ledger, name, mine_files, tools.clock())
         if complete:
             recording.finish(tools, name, work.plan.plan_id, lease)
 
@@ -172,7 +180,7 @@ def _unblocked(mine: list[Change], done: Done, steps: Steps) -> list[Change]:
             continue
         steps.keep("blocked", "skipped", 0.0, {"by": change.blocked.by, "why": change.blocked.message})
         if change.blocked.by not in WAITING:
-            done.code = max(done.code, REFUSED)
+            done.code = gravest(done.code, REFUSED)
     return ready
 
 
@@ -339,7 +347,7 @@ def _load(tools: Tools, work: Work, change: Change, lease: Lease, done: Done, st
     done.problems.extend(loaded.problems)
     _record_requests(tools, change, run_id, steps)
     if loaded.stopped is not None:
-        done.code = max(done.code, INCOMPLETE)
+        done.code = gravest(done.code, INCOMPLETE)
     return loaded.stopped is None and loaded.left is None
 
 

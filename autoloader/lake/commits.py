@@ -63,6 +63,12 @@ def commit_files(
 
     def stage(transaction: Transaction, table: Table) -> None:
         _check_fence(table, summary)
+        if branch is not None and branch not in table.metadata.refs:
+            raise ShutOutError(
+                f"the branch {branch} of {name} is gone",
+                why="somebody removed it, or it expired, while the table was built anew on it",
+                fix="the table is as it was; run the same command again: it is built from the beginning.",
+            )
         if schema_update is not None:
             _update_schema(transaction, table, schema_update)
         if not gone and (rows is None or not rows.num_rows):
@@ -133,6 +139,12 @@ def commit(
         try:
             transaction.commit_transaction()
         except (CommitFailedException, ValidationException) as error:
+            try:
+                fresh = catalog.load_table(name)
+            except Exception:
+                return _learn(catalog, name, batch_id, branch, CommitStateUnknownException(str(error)))
+            if producers and all(fresh.metadata.snapshot_by_id(each.snapshot_id) for each in producers):
+                return _head(fresh, branch)  # it took place, and a repeated request for it was refused
             for producer in producers:
                 producer._clean_all_uncommitted()
             if attempt == ATTEMPTS - 1:

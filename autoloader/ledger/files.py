@@ -64,7 +64,7 @@ VERSIONS: Final = pa.schema(
 )
 """What `versions` returns: one row per file version that was ever claimed."""
 
-COUNTS: Final = pa.schema([("state", TEXT), ("files", INT), ("size_bytes", INT), ("rows", INT)])
+COUNTS: Final = pa.schema([("state", TEXT), ("files", INT), ("in_table", INT), ("size_bytes", INT), ("rows", INT)])
 
 _SLICE: Final = {
     "size_bytes": "f.file_size",
@@ -174,13 +174,18 @@ class Files(Part):
         return found.cast(VERSIONS).sort_by("src_file_id")
 
     def counts(self, ingestion: str) -> pa.Table:
-        """A table of `COUNTS`: files, bytes and rows in the table per state, by state."""
+        """A table of `COUNTS`: files, bytes and rows in the table per state, by state.
+
+        `in_table` counts the files of which a version is in the table, whatever became of a newer one or of the file
+        itself, and those of which one may be: a batch of theirs was begun and nobody knows what came of it.
+        """
         if not self.exists:
             return empty(COUNTS)
         with self._database.reading() as session:
             found = session.read(
                 COUNTS,
-                "SELECT state, count(*) AS files, CAST(coalesce(sum(file_size), 0) AS bigint) AS size_bytes,"
+                "SELECT state, count(*) AS files, CAST(sum(CASE WHEN src_file_id IS NOT NULL OR state = 'PROCESSING'"
+                " THEN 1 ELSE 0 END) AS bigint) AS in_table, CAST(coalesce(sum(file_size), 0) AS bigint) AS size_bytes,"
                 " CAST(coalesce(sum(rows), 0) AS bigint) AS rows FROM processed_file"
                 " WHERE ingestion = :ingestion GROUP BY state",
                 ingestion=ingestion,

@@ -37,7 +37,7 @@ class Recorded:
         requests_done: (kind, request) pairs that were done.
         last_run_at: Start of its last run, None = never ran.
         created_at: When it was recorded first.
-        loaded_files: Files whose rows are in the table, None = not known.
+        loaded_files: Files whose rows are in the table or may be: `counts` of the ledger; None = not known.
     """
 
     name: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pyarrow.compute as pc
@@ -14,8 +15,12 @@ from autoloader.project.looking import history_of, look_at, recorded_of
 from autoloader.sources import canonical
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     import pyarrow as pa
 
+    from autoloader.diff import BackfillRules
+    from autoloader.ledger import IngestionRow
     from autoloader.project.planned import Planned
     from autoloader.project.project import Project
 
@@ -41,8 +46,14 @@ def keep_progress(project: Project, planned: Planned) -> None:
         window = rules_for(loaded.spec, root=root, now=eyes.now, recorded=recorded, settings=eyes.settings).backfill
         if window is None:
             continue
-        progress = backfill_progress(window, files, row.backfill, eyes.now, _began(planned.table, row.name))
-        project.ledger.put_ingestion(replace(row, backfill=progress), now=eyes.now)
+        began = _began(planned.table, row.name)
+        keep = partial(_kept, window=window, files=files, now=eyes.now, began=began)
+        project.ledger.amend_ingestion(row.name, keep, now=eyes.now)
+
+
+def _kept(row: IngestionRow, window: BackfillRules, files: pa.Table, now: datetime, began: list[str]) -> IngestionRow:
+    """What is recorded by now, whoever changed it while the source was listed, with this progress."""
+    return replace(row, backfill=backfill_progress(window, files, row.backfill, now, began))
 
 
 def _began(files: pa.Table, name: str) -> list[str]:

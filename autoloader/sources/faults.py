@@ -115,11 +115,11 @@ def _code_and_message(error: BaseException) -> tuple[str, str]:
     response: Any = getattr(error, "response", None)
     if isinstance(response, dict) and "Error" in response:
         inner = response["Error"]
-        return str(inner.get("Code", "")), str(inner.get("Message", ""))
+        return str(inner.get("Code", "")), _first_line(str(inner.get("Message", "")))
     text = str(error)
     if code := _CODE.search(text):
         message = _MESSAGE.search(text)
-        return code[1], message[1] if message else ""
+        return code[1], _first_line(message[1]) if message else ""
     if "error sending request" in text or "HTTP error" in text:
         return "ConnectionError", _first_line(text)
     if status := re.search(r"non-2xx status code: (\d{3})", text):
@@ -128,5 +128,6 @@ def _code_and_message(error: BaseException) -> tuple[str, str]:
 
 
 def _first_line(text: str) -> str:
-    line = text.partition("\n")[0]
+    """Without what may be secret: the user information and the query of URLs."""
+    line = re.sub(r"(?<=://)[^/@\s\"']*@", "***@", text.partition("\n")[0])
     return re.sub(r"\?[^ ]*", "", line)[:300]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pyiceberg.exceptions import CommitFailedException
 
-from autoloader.errors import CommitConflictError, RowsMovedError, ShutOutError
+from autoloader.errors import CommitConflictError, CommitUnknownError, RowsMovedError, ShutOutError
 from autoloader.lake import Lake, keepsakes
 from tests.behaviour import lake_kit as kit
 from tests.behaviour.test_lake import FLIGHTS, load, rows_of
@@ -135,3 +137,57 @@ def test_a_fence_only_rises() -> None:
     assert keepsakes.with_fence(properties, 3) == properties
     assert keepsakes.with_fence(properties, None) == {}
     assert keepsakes.fence(properties) == 9
+
+
+def test_a_commit_that_took_place_and_whose_repetition_was_refused_keeps_its_files(
+    local: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client that repeats a request without an answer gets told of a conflict, with itself."""
+    commit_table = local._catalog.commit_table
+
+    def repeated(*arguments: Any) -> Any:
+        commit_table(*arguments)
+        raise CommitFailedException("the table was updated concurrently")
+
+    monkeypatch.setattr(local._catalog, "commit_table", repeated)
+    snapshot = load(local, rows_of(1), "b1")
+    monkeypatch.undo()
+    assert local.find_batch(NAME, "b1") == snapshot
+    assert count(local) == 3
+
+
+def test_a_conflict_after_which_the_catalog_is_away_deletes_nothing(
+    local: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalog = local._catalog
+    commit_table, load_table = catalog.commit_table, catalog.load_table
+    asked: list[int] = []
+
+    def loaded(name: str) -> Any:
+        if asked:
+            raise ConnectionError("the catalog is away")
+        return load_table(name)
+
+    def repeated(*arguments: Any) -> Any:
+        commit_table(*arguments)
+        asked.append(1)
+        raise CommitFailedException("the table was updated concurrently")
+
+    monkeypatch.setattr(catalog, "load_table", loaded)
+    monkeypatch.setattr(catalog, "commit_table", repeated)
+    with pytest.raises(CommitUnknownError):
+        load(local, rows_of(1), "b1")
+    monkeypatch.undo()
+    assert local.find_batch(NAME, "b1") is not None
+    assert count(local) == 3
+
+
+def test_a_batch_for_a_branch_that_is_gone_is_shut_out(local: Lake) -> None:
+    """Else the branch would begin anew, without the batches before, and be served like that."""
+    load(local, rows_of(1), "b1")
+    local.start_branch(NAME, "aside")
+    local.commit(NAME, kit.batch(kit.data_files(local, NAME, rows_of(2), "b2"), "b2", branch="aside"))
+    local.remove_branch(NAME, "aside")
+    with pytest.raises(ShutOutError, match="is gone"):
+        local.commit(NAME, kit.batch(kit.data_files(local, NAME, rows_of(3), "b3"), "b3", branch="aside"))
+    assert count(local) == 3

@@ -561,9 +561,12 @@ def test_skipped_files_are_remembered_and_known_ones_left_alone(ledger: Ledger) 
     assert ledger.mark_skipped("flights", diff(paths(3)), now=NOW, reason="there before") == 2
     assert [row["state"] for row in remembered(ledger).values()] == ["SUCCESS", "SKIPPED", "SKIPPED"]
     assert ledger.counts("flights").to_pylist() == [
-        {"state": "SKIPPED", "files": 2, "size_bytes": 202, "rows": 0},
-        {"state": "SUCCESS", "files": 1, "size_bytes": 101, "rows": 10},
+        {"state": "SKIPPED", "files": 2, "in_table": 0, "size_bytes": 202, "rows": 0},
+        {"state": "SUCCESS", "files": 1, "in_table": 1, "size_bytes": 101, "rows": 10},
     ]
+    ledger.mark_missing("flights", paths(1), now=NOW)
+    [missing, _] = ledger.counts("flights").to_pylist()
+    assert (missing["state"], missing["in_table"]) == ("MISSING", 1)
 
 
 def test_a_rollback_makes_the_files_what_they_were_at_the_end_of_the_run(ledger: Ledger) -> None:

@@ -14,6 +14,7 @@ from autoloader.errors import SourceError
 from autoloader.matching import Window, compile_path_date, folder_filter
 from autoloader.sources import Source, StorageConfig, put
 from autoloader.sources import s3 as s3_listing
+from autoloader.sources.faults import source_error
 from tests.list_server import Fault, ListServer, many, serving
 
 
@@ -209,3 +210,18 @@ def test_no_secret_is_in_the_text_of_an_error(monkeypatch: pytest.MonkeyPatch) -
             Source("s3://bucket/", reach(server.endpoint)).list()
         cause = f"{caught.value}{caught.value.__cause__}"
     assert not any(secret in cause for secret in ("AKIASECRETNAME", "verysecret", "tokensecret", "Signature="))
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "error sending request for url (http://usr:s3cret@host:9/bucket?x=s3cret)",
+        'Could not connect to the endpoint URL: "http://usr:s3cret@host:9/bucket"',
+        "<Code>AccessDenied</Code><Message>not for https://usr:s3cret@host/</Message>",
+    ],
+)
+def test_a_password_in_an_endpoint_is_not_repeated(said: str) -> None:
+    error = source_error("s3://bucket/a.csv", "read", RuntimeError(said))
+    assert "s3cret" not in str(error)
+    assert "usr" not in str(error)
+    assert "***@host" in error.why

@@ -647,6 +647,40 @@ def test_on_delete_fail_stops_until_it_is_decided(player: Player, store: Store) 
 
 
 @pytest.mark.slow
+def test_what_on_delete_fail_holds_back_is_not_forgotten_by_an_edit_of_the_spec(
+    player: Player, local_store: LocalStore
+) -> None:
+    for number in range(5):
+        put(local_store, f"{number}.csv", number)
+    declare(player, local_store, ", on_delete: fail")
+    player.apply()
+    local_store.delete("0.csv")
+    put(local_store, "9.csv", 9)
+    declare(player, local_store, ", on_delete: fail", more="    description: another one")
+    player.apply(code=3)
+    assert player.run("plan").code == 3
+    assert files(player, "MISSING") == []
+    assert ids(player) == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.slow
+def test_a_table_that_is_gone_is_missed_although_none_of_its_files_is_there_any_more(
+    player: Player, local_store: LocalStore
+) -> None:
+    """Nobody could load them again: a new table in its place would hide that their rows are lost."""
+    put(local_store, "a.csv", 1)
+    declare(player, local_store)
+    player.apply()
+    local_store.delete("a.csv")
+    player.apply("--confirm", "orders")
+    put(local_store, "b.csv", 2)
+    Project("ingestions").lake._catalog.drop_table("shop.orders")
+    said = player.run("plan")
+    assert said.code == 3
+    assert "table-missing" in said.out
+
+
+@pytest.mark.slow
 def test_on_delete_delete_rows_takes_the_rows_and_a_file_that_returns_loads_again(player: Player, store: Store) -> None:
     for number in range(5):
         put(store, f"{number}.csv", number)

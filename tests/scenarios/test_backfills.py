@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
+from autoloader.project import Project, backfilling
 from tests.playing import Player, Store, work
 
 SPEC = """
@@ -37,8 +39,6 @@ class Clock:
     """The project's clock, which a test may move."""
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
-        from autoloader.project import Project
-
         self.ahead = timedelta(0)
         patch.setattr(Project, "clock", lambda _: datetime.now(UTC) + self.ahead)
 
@@ -48,6 +48,23 @@ class Clock:
 
 def months(player: Player) -> list[str]:
     return sorted(str(row["month"]) for row in player.rows("lake.events"))
+
+
+@pytest.mark.slow
+def test_an_ingestion_that_is_removed_while_its_progress_is_looked_at_stays_removed(
+    player: Player, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_months(store, "2015-01")
+    declare(player, store, TEN_YEARS)
+    look_at = backfilling.look_at
+
+    def removed_meanwhile(*arguments: Any) -> Any:
+        Project("ingestions").ledger.forget("events", now=datetime.now(UTC))
+        return look_at(*arguments)
+
+    monkeypatch.setattr(backfilling, "look_at", removed_meanwhile)
+    player.apply()
+    assert Project("ingestions").ledger.ingestion("events") is None
 
 
 @pytest.mark.slow

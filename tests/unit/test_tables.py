@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from autoloader.apply import MOST_PROBLEMS, Done
+from autoloader.errors import LakeError, LeaseBusyError
 from autoloader.project.applied import Report
 from autoloader.render import operation_text, table_text
 
@@ -82,3 +83,14 @@ def test_files_that_were_not_loaded_for_one_reason_are_told_in_one_sentence() ->
     assert len(most.to_json()["problems"]) == MOST_PROBLEMS
     few = Report(Done(problems=alike[:3]), 1.0)
     assert few.text().count("another batch holds it\n") == 3
+
+
+def test_what_waits_for_somebody_is_not_hidden_by_what_the_next_run_mends() -> None:
+    failed, locked, stopped = LakeError("it is broken"), LeaseBusyError("it is locked"), 6
+    assert Done(errors=[("a", failed), ("b", locked)], code=stopped).exit_code == 1
+    assert Done(errors=[("b", locked)], code=3).exit_code == 3
+    assert Done(errors=[("b", locked)], code=stopped).exit_code == stopped
+    assert Done(errors=[("b", locked)]).exit_code == 5
+    done = Done(code=stopped)
+    done.add(Done(code=3))
+    assert done.exit_code == 3
