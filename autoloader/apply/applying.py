@@ -266,8 +266,11 @@ def _prepare(
                     assert_never(action)
             details["table"] = row.table
         for operation in sorted(_marks(change)):
-            with steps.step(operation) as details:
-                details["files"] = _mark(tools, work.files, change)
+            step = f"{operation} {change.lane}"
+            with recording.once(tools, row.name, work.plan.plan_id, step, lease) as open_:
+                if open_:
+                    with steps.step(operation) as details:
+                        details["files"] = _mark(tools, work.files, change)
     return row
 
 
@@ -390,8 +393,10 @@ def _load_files(
         pinned = rebuilding.pins(recipe, _requests(change))
         return rebuilding.rebuild_aside(tools, target, files, lease, budget, pinned, steps)
     if "table_emptied" in operations:
-        with steps.step("table_emptied", run=run_id, table=target.table) as details:
-            details["files"] = rebuilding.empty_table(tools, target, lease)
+        with recording.once(tools, target.ingestion, target.plan_id, "table_emptied", lease) as open_:
+            if open_:
+                with steps.step("table_emptied", run=run_id, table=target.table) as details:
+                    details["files"] = rebuilding.empty_table(tools, target, lease)
     gone, removed_bytes = _gone_files(work.files, change.ingestion), 0
     if "rows_removed" in operations and gone.num_rows:
         with steps.step("rows_removed", run=run_id, files=gone.num_rows) as details:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from autoloader import schema as schemas
 from autoloader.apply.recipe import Recipe
-from autoloader.apply.staleness import with_plan
+from autoloader.apply.staleness import done_once, with_plan
 from autoloader.apply.tools import Tools
 from autoloader.spec import data_fingerprint, metadata_fingerprint, spec_digest
 
@@ -71,6 +73,27 @@ def begin(
     return tools.ledger.put_ingestion(
         replace(row, extra=extra), now=tools.clock(), expected_serial=serial, actor=tools.holder
     )
+
+
+@contextmanager
+def once(tools: Tools, name: str, plan_id: str, step: str, lease: Lease) -> Iterator[bool]:
+    """A step that is done at most once for a plan, however often the plan is taken up again.
+
+    Files that were loaded after it would else be thrown away, or loaded twice.
+
+    Yields:
+        Whether it is still to be done; when it is left without an error, it is noted as done.
+    """
+    if step in done_once(tools.ledger.ingestion(name), plan_id):
+        yield False
+        return
+    tools.ledger.check_lease(lease)
+    yield True
+
+    def noted(row: IngestionRow) -> IngestionRow:
+        return replace(row, extra=with_plan(row, plan_id, lease.id, done=False, once=step))
+
+    tools.ledger.amend_ingestion(name, noted, now=tools.clock(), actor=tools.holder)
 
 
 def finish(tools: Tools, name: str, plan_id: str, lease: Lease) -> None:

@@ -91,11 +91,27 @@ def is_resumed(plan_id: str, name: str, recorded: IngestionRow | None, living: M
     return True
 
 
-def with_plan(recorded: IngestionRow | None, plan_id: str, lease_id: str, *, done: bool) -> dict[str, Any]:
-    """What is kept beside an ingestion, with a plan noted in it; only the last few plans stay."""
+def with_plan(
+    recorded: IngestionRow | None, plan_id: str, lease_id: str, *, done: bool, once: str | None = None
+) -> dict[str, Any]:
+    """What is kept beside an ingestion, with a plan noted in it; only the last few plans stay.
+
+    Args:
+        recorded: The ingestion.
+        plan_id: The plan.
+        lease_id: The lease under which it is applied.
+        done: Whether it is carried out to its end.
+        once: A step of it that was done now and must not be done again; those that were noted before stay.
+    """
     others = [each for each in _plans(recorded) if each["plan_id"] != plan_id]
-    plans = [*others, {"plan_id": plan_id, "lease": lease_id, "done": done}][-_REMEMBERED:]
+    steps = [*sorted(done_once(recorded, plan_id)), *([once] if once is not None else [])]
+    plans = [*others, {"plan_id": plan_id, "lease": lease_id, "done": done, "once": steps}][-_REMEMBERED:]
     return {**((recorded.extra if recorded is not None else None) or {}), "plans": plans}
+
+
+def done_once(recorded: IngestionRow | None, plan_id: str) -> frozenset[str]:
+    """Steps of a plan that were noted as done and would undo what came after them, if they were done again."""
+    return frozenset(step for each in _plans(recorded) if each["plan_id"] == plan_id for step in each.get("once") or ())
 
 
 def _plans(recorded: IngestionRow | None) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from autoloader.apply import loading
 from autoloader.project import Project
 from tests.clock import Clock
 from tests.playing import ROOT, LocalStore, Player, Store, work
@@ -719,5 +720,38 @@ def test_a_source_that_is_suddenly_empty_or_has_lost_more_than_half_waits_for_a_
     assert player.run("plan", "--confirm", "orders").code == 0
     player.apply("--confirm", "orders")
     assert ids(player) == list(range(left))
+    clean(player)
+    player.no_changes()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("mode", "there"), [("new-only", [3, 4]), ("clear-history", [1, 2, 3, 4])])
+def test_a_saved_plan_that_was_cut_off_goes_on_and_does_not_begin_anew(
+    player: Player, local_store: LocalStore, monkeypatch: pytest.MonkeyPatch, mode: str, there: list[int]
+) -> None:
+    for number in (1, 2):
+        put(local_store, f"{number}.csv", number)
+    declare(player, local_store)
+    player.apply()
+    for number in (3, 4):
+        put(local_store, f"{number}.csv", number)
+    player.run("plan", "--refresh", f"orders={mode}", "--out", "saved.plan")
+    monkeypatch.setenv("AUTOLOADER_BATCH_FILES", "1")
+    load_batch, batches = loading._load_batch, []
+
+    def stopped_later(*arguments: Any) -> Any:
+        if len(batches) == len(there) - 1:
+            raise KeyboardInterrupt
+        batches.append(1)
+        return load_batch(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loading, "_load_batch", stopped_later)
+        assert player.run("apply", "saved.plan").code == 130
+    assert player.run("apply", "saved.plan").code == 0
+    assert ids(player) == there
+    versions = Project("ingestions").ledger.versions("orders")["state"].to_pylist()
+    assert versions.count("SUCCESS") == 2 + len(there)
+    assert {row["state"] for row in files(player)} == {"SUCCESS"}
     clean(player)
     player.no_changes()
