@@ -62,7 +62,7 @@ def commit_files(
     gone = frozenset(removed)
 
     def stage(transaction: Transaction, table: Table) -> None:
-        _check_fence(table, summary)
+        check_fence(table, fencing_token, int(summary[FENCING_TOKEN]) if FENCING_TOKEN in summary else None)
         if branch is not None and branch not in table.metadata.refs:
             raise ShutOutError(
                 f"the branch {branch} of {name} is gone",
@@ -220,15 +220,16 @@ def _history(table: Table, branch: str | None) -> Iterable[Snapshot]:
     return ancestors_of(table.metadata.snapshot_by_name(branch or MAIN_BRANCH), table.metadata)
 
 
-def _check_fence(table: Table, summary: Mapping[str, str]) -> None:
-    """Whoever had the table alone since this holder got its token has shut it out."""
-    token, fence = int(summary.get(FENCING_TOKEN, "0")), keepsakes.fence(table.properties)
-    if FENCING_TOKEN in summary and token < fence:
-        raise ShutOutError(
-            f"{'.'.join(table.name())} was rebuilt or rolled back while this run was away",
-            why=f"its fencing token is {token}; the table takes commits from {fence} on",
-            fix="nothing is lost: apply again, the files are loaded anew.",
-        )
+def check_fence(table: Table, *tokens: int | None) -> None:
+    """Whoever had the table alone since a holder got its token has shut it out."""
+    fence = keepsakes.fence(table.properties)
+    for token in tokens:
+        if token is not None and token < fence:
+            raise ShutOutError(
+                f"{'.'.join(table.name())} was rebuilt or rolled back while this run was away",
+                why=f"its fencing token is {token}; the table takes commits from {fence} on",
+                fix="nothing is lost: apply again, the files are loaded anew.",
+            )
 
 
 def _head(table: Table, branch: str | None) -> int | None:

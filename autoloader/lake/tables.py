@@ -303,6 +303,7 @@ def swap(
     """
 
     def stage(transaction: Transaction, table: Table) -> None:
+        commits.check_fence(table, fencing_token)
         refs = table.metadata.refs
         if branch not in refs:
             raise LakeError(
@@ -358,6 +359,7 @@ def rollback(catalog: Catalog, name: str, snapshot_id: int, fencing_token: int |
         )
 
     def stage(transaction: Transaction, table: Table) -> None:
+        commits.check_fence(table, fencing_token)
         ManageSnapshots(transaction).set_current_snapshot(snapshot_id=snapshot_id).commit()
         if fencing_token is not None:
             transaction.set_properties(keepsakes.with_fence(table.properties, fencing_token))

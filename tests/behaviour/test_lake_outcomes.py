@@ -139,6 +139,24 @@ def test_a_fence_only_rises() -> None:
     assert keepsakes.fence(properties) == 9
 
 
+@pytest.mark.parametrize("how", ["swap", "rollback", "empty"])
+def test_who_slept_before_it_changed_the_table_alone_is_shut_out_as_well(local: Lake, how: str) -> None:
+    first = load(local, rows_of(1), "b1")
+    load(local, rows_of(2), "b2")
+    local.start_branch(NAME, "aside")
+    served = local.table(NAME)
+    assert served is not None
+    local.rollback(NAME, served.snapshot_id, fencing_token=9)  # meanwhile somebody else had it alone
+    late = {
+        "swap": lambda: local.swap(NAME, "aside", expected_snapshot_id=served.snapshot_id, fencing_token=8),
+        "rollback": lambda: local.rollback(NAME, first, fencing_token=8),
+        "empty": lambda: local.rollback(NAME, None, fencing_token=8),
+    }
+    with pytest.raises(ShutOutError, match="fencing token is 8"):
+        late[how]()
+    assert count(local) == 6
+
+
 def test_a_commit_that_took_place_and_whose_repetition_was_refused_keeps_its_files(
     local: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
