@@ -11,7 +11,7 @@ from autoloader import schema as schemas
 from autoloader.apply.recipe import Recipe
 from autoloader.apply.staleness import done_once, with_plan
 from autoloader.apply.tools import Tools
-from autoloader.spec import data_fingerprint, metadata_fingerprint, spec_digest
+from autoloader.spec import data_fingerprint, dialect_keys, metadata_fingerprint, spec_digest
 
 if TYPE_CHECKING:
     from autoloader.ledger import IngestionRow, Lease
@@ -40,9 +40,13 @@ def row_of(recipe: Recipe, before: IngestionRow | None, **changes: Any) -> Inges
         protect=spec.protect,
         table=spec.destination.table,
         schema=base.schema if recipe.schema is None else schemas.to_data(recipe.schema),
-        dialect=base.dialect if recipe.dialect is None else {**recipe.dialect, "format": recipe.format},
+        dialect=base.dialect if recipe.dialect is None else _pinned(recipe),
         **changes,
     )
+
+
+def _pinned(recipe: Recipe) -> dict[str, Any]:
+    return {**(recipe.dialect or {}), "format": recipe.format, "of": dialect_keys(recipe.spec.as_data())}
 
 
 def begin(

@@ -15,10 +15,11 @@ from autoloader.matching import format_of
 from autoloader.project.sampling import candidates, fetched, sample_of
 from autoloader.render import plural
 from autoloader.schema import Column, TableSchema
-from autoloader.spec import IngestionSpec, SchemaSpec
+from autoloader.spec import IngestionSpec, SchemaSpec, dialect_keys
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Any
 
     import pyarrow as pa
 
@@ -52,7 +53,7 @@ def resolve(
     """
     declared = declared_schema(spec.table_schema)
     pinned = schemas.from_data(row.schema) if row is not None and row.schema is not None else None
-    dialect = dict(row.dialect) if row is not None and row.dialect is not None else None
+    dialect = _pinned_dialect(spec, row)
     known_format = spec.source.format or (dialect or {}).get("format")
     standing, notes = _standing(spec, declared, pinned, row)
     sample = sample_of(files, every=sampling)
@@ -64,13 +65,23 @@ def resolve(
     except (ReadError, SourceError) as error:
         if standing is None:
             raise
+        from autoloader.reader import dialect_of
+
         note = f"no file of {spec.name}'s sample can be read: {error.what}"
-        return Recipe(spec, format_, standing, dialect, (*notes, note))
+        return Recipe(spec, format_, standing, dialect or dialect_of(spec.source.options).to_data(), (*notes, note))
     adds = spec.table_schema.new_columns == "add"  # then a column can wait until a value tells its type
     schema = _grown(spec, standing, declared, inferred.seen if adds else inferred.schema)
     seen = f"schema of {spec.name} inferred from {inferred.files} of {plural(candidates(files), 'file')}"
     notes = (*notes, *skipped, *inferred.notes, *(() if standing else (f"{seen}: {_columns(schema)}",)))
     return Recipe(spec, inferred.format, schema, dialect or inferred.dialect.to_data(), notes)
+
+
+def _pinned_dialect(spec: IngestionSpec, row: IngestionRow | None) -> dict[str, Any] | None:
+    """The dialect that was found before; None where there is none, or the spec asks for another one by now."""
+    if row is None or row.dialect is None:
+        return None
+    of = row.dialect.get("of", dialect_keys(row.spec))
+    return dict(row.dialect) if of == dialect_keys(spec.as_data()) else None
 
 
 def _columns(schema: TableSchema) -> str:

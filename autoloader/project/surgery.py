@@ -60,7 +60,7 @@ def state_show(project: Project, name: str) -> Answer:
         "serial": row.serial,
         "spec": dict(row.spec),
         "schema": row.schema,
-        "dialect": row.dialect,
+        "dialect": None if row.dialect is None else {key: row.dialect[key] for key in row.dialect if key != "of"},
         "backfill": row.backfill,
         "last_run_at": moment(row.last_run_at),
         "created_at": moment(row.created_at),

@@ -20,7 +20,7 @@ from __future__ import annotations
 from autoloader.reader.contract import Dialect, Lineage, ReadContract, SourceFile
 from autoloader.reader.duck import connect
 from autoloader.reader.growing import SchemaGrowsError, grown
-from autoloader.reader.infer import Inferred, infer
+from autoloader.reader.infer import Inferred, dialect_of, infer
 from autoloader.reader.raw import fingerprint
 from autoloader.reader.reading import REJECTS, Done, FileDone, Reading, groups, open_reading
 from autoloader.reader.stage import sentence
@@ -37,6 +37,7 @@ __all__ = [
     "SchemaGrowsError",
     "SourceFile",
     "connect",
+    "dialect_of",
     "fingerprint",
     "groups",
     "grown",

@@ -9,6 +9,7 @@ from autoloader.spec.changes import (
     canonical_data,
     change_effects,
     data_fingerprint,
+    dialect_keys,
     metadata_fingerprint,
     spec_digest,
 )
@@ -76,6 +77,7 @@ __all__ = [
     "canonical_path",
     "change_effects",
     "data_fingerprint",
+    "dialect_keys",
     "format_duration",
     "is_reserved",
     "metadata_fingerprint",

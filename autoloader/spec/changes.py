@@ -52,6 +52,12 @@ def spec_digest(spec: IngestionSpec) -> str:
     return _hash(canonical_data(spec))
 
 
+def dialect_keys(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """What a spec, as data, says of how its files are written; a dialect is pinned as long as it says the same."""
+    source = spec.get("source") or {}
+    return {key: source[key] for key in ("format", "options") if source.get(key)}
+
+
 def canonical_data(spec: IngestionSpec) -> dict[str, Any]:
     """`spec.as_data()` in the one form that equal specs share: roots canonical, sets sorted.
 

@@ -755,3 +755,28 @@ def test_a_saved_plan_that_was_cut_off_goes_on_and_does_not_begin_anew(
     assert {row["state"] for row in files(player)} == {"SUCCESS"}
     clean(player)
     player.no_changes()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recorded_first", [True, False])
+def test_files_that_come_after_an_edit_of_the_options_are_read_by_it(
+    player: Player, local_store: LocalStore, recorded_first: bool
+) -> None:
+    put(local_store, "a.csv", 1, n=2)
+    declare(player, local_store)
+    player.apply()
+    declare(player, local_store, ", options: {delimiter: ';', null_values: [none]}")
+    if recorded_first:
+        player.apply()  # nothing that could be looked at is there yet
+    local_store.put("b.csv", "id;n\n3;none\n")
+    player.apply()
+    assert sorted(pairs(player)) == [(1, 2), (3, None)]
+    declare(player, local_store, ", format: json")
+    local_store.put("c.json", '{"id": 5, "n": 6}\n')
+    player.apply()
+    declare(player, local_store, ", format: csv")
+    local_store.put("d.csv", "id|n\n7|8\n")
+    player.apply()
+    assert pairs(player) == [(1, 2), (3, None), (5, 6), (7, 8)]
+    clean(player)
+    player.no_changes()
