@@ -108,8 +108,9 @@ def rebuild_aside(
 def record_swap(tools: Tools, name: str, run_id: str, first: int | None, pinned: Mapping[str, Any]) -> int:
     """Bring the ledger to a rebuilt table that is served now, its batches aside. Twice is once.
 
-    Files that are not in the new table (gone from storage, out of scope) have no rows any more; the columns are
-    those that it was built for; what asked for it is done.
+    Files that are not in the new table (gone from storage, out of scope, too young) have no rows any more, and are
+    loaded like new ones when they are there or asked for again; the columns are those that it was built for; what
+    asked for it is done.
 
     Args:
         tools: The surroundings.
@@ -121,7 +122,7 @@ def record_swap(tools: Tools, name: str, run_id: str, first: int | None, pinned:
     Returns:
         How many files have no rows any more.
     """
-    gone = tools.ledger.clear_rows(name, run_id, now=tools.clock(), below=first)
+    gone = tools.ledger.clear_rows(name, run_id, now=tools.clock(), below=first, settled=False)
     row = tools.ledger.ingestion(name)
     if row is not None:
         changes.record_schema(tools, Recipe.from_data(pinned["recipe"]), row, "backfill")

@@ -116,8 +116,10 @@ class Marks(Part):
                 now=check_aware(now),
             )
 
-    def clear_rows(self, ingestion: str, run_id: str, *, now: datetime, below: int | None = None) -> int:
-        """The table no longer holds the rows of these files, which stay settled: a refresh left them out.
+    def clear_rows(
+        self, ingestion: str, run_id: str, *, now: datetime, below: int | None = None, settled: bool = True
+    ) -> int:
+        """The table no longer holds the rows of these files: a refresh left them out.
 
         Written as a recorded batch of the run, so that a rollback brings it back.
 
@@ -126,8 +128,10 @@ class Marks(Part):
             run_id: The run that did it.
             now: The time.
             below: Only versions with a smaller src_file_id; None: all.
+            settled: They count as loaded all the same; else they are as if never seen, for when they are asked for.
         """
         self._require()
+        forgotten = "" if settled else ", state = CASE WHEN state = 'SUCCESS' THEN 'DISCOVERED' ELSE state END"
         batch_id = uuid.uuid4().hex
         limit = "" if below is None else " AND processed_file.src_file_id < :below"
         with self._database.writing() as session:
@@ -141,7 +145,7 @@ class Marks(Part):
             first = take_numbers(self._database, session, cleared + 1)
             _keep_cleared(session, ingestion, batch_id, first, where, below, now)
             session.execute(
-                f"UPDATE processed_file SET src_file_id = NULL, rows = NULL WHERE {where}",
+                f"UPDATE processed_file SET src_file_id = NULL, rows = NULL{forgotten} WHERE {where}",
                 ingestion=ingestion,
                 below=below,
             )

@@ -780,3 +780,28 @@ def test_files_that_come_after_an_edit_of_the_options_are_read_by_it(
     assert pairs(player) == [(1, 2), (3, None), (5, 6), (7, 8)]
     clean(player)
     player.no_changes()
+
+
+@pytest.mark.slow
+def test_a_file_that_a_rebuild_left_out_is_loaded_when_it_is_asked_for_again(
+    player: Player, local_store: LocalStore
+) -> None:
+    put(local_store, "2023/a.csv", 1)
+    put(local_store, "2024/b.csv", 2)
+    declare(player, local_store)
+    player.apply()
+    declare(player, local_store, ", include: ['2024/*.csv']")
+    player.apply("--refresh", "orders=full")
+    assert ids(player) == [2]
+    clean(player)
+    player.no_changes()
+    declare(player, local_store)
+    player.apply()
+    assert ids(player) == [1, 2]
+    clean(player)
+    player.no_changes()
+    [run, *_] = player.run("runs", "--format", "json").json["runs"]
+    player.run("rollback", "orders", "--to-run", run["run_id"], "-y")
+    assert ids(player) == [1, 2]
+    clean(player)
+    player.no_changes()
