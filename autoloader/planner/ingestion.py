@@ -128,11 +128,13 @@ def _requests_that_ask_nothing(case: Case) -> list[Operation]:
 
 def _kept(case: Case, files: Sequence[Change], block: Block | None) -> list[Change]:
     """A recorded ingestion: renamed, updated, its schema changed, then its files."""
-    updated = _updated(case)
-    found = [updated] if updated is not None else []
-    schema = schema_change(case)
+    updated, schema = _updated(case), schema_change(case)
     if schema is not None:
-        found.append(_blocked(schema, block))
+        schema = _blocked(schema, block)
+        if schema.blocked is not None:  # else files would be read by columns that the table does not have
+            files = [_blocked(change, schema.blocked) for change in files]
+            updated = updated and _blocked(updated, schema.blocked)
+    found = [change for change in (updated, schema) if change is not None]
     if case.table is None and files and case.asked.mode != "offline" and loaded_count(case) == 0:
         files = [_with_table(case, files[0]), *files[1:]]
     return [*found, *files]

@@ -805,3 +805,26 @@ def test_a_file_that_a_rebuild_left_out_is_loaded_when_it_is_asked_for_again(
     assert ids(player) == [1, 2]
     clean(player)
     player.no_changes()
+
+
+@pytest.mark.slow
+def test_a_type_that_the_table_cannot_take_holds_the_files_back_until_it_is_decided(
+    player: Player, local_store: LocalStore
+) -> None:
+    columns = "    schema: {{columns: [{{name: id, type: {}}}, {{name: n, type: long}}]}}"
+    local_store.put("a.csv", "id,n\n007,1\n")
+    declare(player, local_store, more=columns.format("string"))
+    player.apply()
+    declare(player, local_store, more=columns.format("int"))
+    local_store.put("b.csv", "id,n\n1e2,2\n")
+    for _ in range(2):
+        said = player.run("plan")
+        assert said.code == 3
+        assert "--refresh orders=full" in said.out
+        player.apply(code=3)
+        assert player.rows("shop.orders") == [{"id": "007", "n": 1}]
+    local_store.put("b.csv", "id,n\n12,2\n")
+    player.apply("--refresh", "orders=full")
+    assert sorted(pairs(player)) == [(7, 1), (12, 2)]
+    clean(player)
+    player.no_changes()
