@@ -13,15 +13,15 @@ from autoloader.schema import ChangeClass, SchemaChange, TableSchema, compare, t
 
 def schema_change(case: Case) -> Change | None:
     """What brings the recorded schema to the wanted one; None where they are the same or unknown."""
-    wanted = case.schema
+    wanted, table = case.schema, case.table or case.moving
     known = case.recorded.schema if case.recorded is not None else None
-    if known is None and case.table is not None:
-        known = case.table.schema
-    if wanted is None or known is None or case.table is None:
+    if known is None and table is not None:
+        known = table.schema
+    if wanted is None or known is None or table is None:
         return None
     changes = compare(known, wanted)
     if not changes:
-        return None if case.rescued is None else _filled(case, case.rescued, case.table, known)
+        return None if case.rescued is None else _filled(case, case.rescued, table, known)
     worst = _worst(changes)
     changed = Change(
         ingestion=case.spec.name,
@@ -31,7 +31,7 @@ def schema_change(case: Case) -> Change | None:
         before={
             "table": case.spec.destination.table,
             "schema": to_data(known),
-            "schema_id": case.table.schema_id,
+            "schema_id": table.schema_id,
         },
         after={"table": case.spec.destination.table, "schema": to_data(wanted), "class": worst.value},
         operations=(

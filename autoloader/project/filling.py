@@ -111,6 +111,8 @@ def rescued_of(
             continue
         places = schemas.places(None if how == "rescued" else recorded.schema, recipe.schema)
         table = recipe.spec.destination.table
+        if tables.get(table) is None:  # it has its old name until the plan is applied
+            table = recorded.table or table
         if places and tables.get(table) is not None:
             eyes.talk(f"Looking for values in _rescued of {table}")
             rescued = _rescued(eyes, table, places)

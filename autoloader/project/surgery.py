@@ -238,7 +238,7 @@ def _made(project: Project) -> None:
 
 
 def _record(project: Project, name: str, table: TableState) -> None:
-    """Record the spec with its table."""
+    """Record the spec with its table; what a spec that was not known asks for once is taken as done long ago."""
     spec = project.spec(name).spec
     schema = declared_schema(spec.table_schema) or table.schema
     recipe = Recipe(spec, spec.source.format, schema)
@@ -246,6 +246,11 @@ def _record(project: Project, name: str, table: TableState) -> None:
     extra = {**((before.extra if before else None) or {}), "snapshot_id": table.snapshot_id}
     row = row_of(recipe, before, table_uuid=table.uuid, extra=extra)
     project.ledger.put_ingestion(row, now=project.clock(), actor=getpass.getuser())
+    if before is None:
+        asked = [("reingest", each.request) for each in spec.reingest]
+        asked += [("refresh", spec.refresh.request)] if spec.refresh is not None else []
+        for kind, request in asked:
+            project.ledger.record_request(name, kind, request, now=project.clock())
 
 
 def _with_identity(project: Project, spec: IngestionSpec, held: pa.Table, rejected: pa.Table) -> pa.Table:

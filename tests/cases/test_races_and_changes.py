@@ -828,3 +828,46 @@ def test_a_type_that_the_table_cannot_take_holds_the_files_back_until_it_is_deci
     assert sorted(pairs(player)) == [(7, 1), (12, 2)]
     clean(player)
     player.no_changes()
+
+
+@pytest.mark.slow
+def test_a_table_that_gets_a_new_name_and_new_columns_has_both_before_files_are_loaded(
+    player: Player, local_store: LocalStore
+) -> None:
+    local_store.put("a.csv", "id,d\n1,2\n")
+    spec = 'name: orders\nsource: {{path: "{}"}}\ndestination: {{table: {}}}\nschema: {{columns: [{}]}}\n'
+    columns = "{name: id, type: int}, {name: d, type: long}"
+    player.spec(spec.format(local_store.root, "shop.old", columns))
+    player.apply()
+    local_store.put("b.csv", "id,d,z\n9000000000,4,5\n")
+    columns = "{name: id, type: long}, {name: e, type: long, from: d}, {name: z, type: long}"
+    player.spec(spec.format(local_store.root, "shop.orders", columns))
+    player.apply()
+    found = sorted((row["id"], row["e"], row["z"]) for row in player.rows("shop.orders"))
+    assert found == [(1, 2, None), (9_000_000_000, 4, 5)]
+    clean(player)
+    player.no_changes()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "request_", ["refresh: {mode: new-only, request: r1}", "reingest: [{match: '**', request: r1}]"]
+)
+def test_what_was_asked_for_once_is_not_done_again_after_the_state_was_lost(
+    player: Player, local_store: LocalStore, request_: str
+) -> None:
+    put(local_store, "a.csv", 1)
+    declare(player, local_store)
+    player.apply()
+    declare(player, local_store, more=f"    {request_}")
+    player.apply()
+    put(local_store, "b.csv", 2)
+    player.apply()
+    there = ids(player)
+    player.run("state", "rm", "orders", "-y")
+    assert player.run("rebuild-ledger", "orders", "-y").code == 0
+    assert "table_emptied" not in player.run("plan", "--format", "json").out
+    local_store.delete("a.csv")
+    player.apply("--confirm", "orders")
+    assert ids(player) == there
+    player.no_changes()
