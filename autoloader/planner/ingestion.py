@@ -132,8 +132,9 @@ def _kept(case: Case, files: Sequence[Change], block: Block | None) -> list[Chan
     if schema is not None:
         schema = _blocked(schema, block)
         if schema.blocked is not None:  # else files would be read by columns that the table does not have
-            files = [_blocked(change, schema.blocked) for change in files]
-            updated = updated and _blocked(updated, schema.blocked)
+            waits = Block(schema.blocked.by, "waits for the change of the schema")
+            files = [_blocked(change, waits) for change in files]
+            updated = updated and _blocked(updated, waits)
     found = [change for change in (updated, schema) if change is not None]
     if case.table is None and files and case.asked.mode != "offline" and loaded_count(case) == 0:
         files = [_with_table(case, files[0]), *files[1:]]
