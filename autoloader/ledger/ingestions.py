@@ -8,11 +8,13 @@ from datetime import datetime
 from typing import Final
 
 import pyarrow as pa
+from pydantic import ValidationError
 
 from autoloader.errors import LedgerError, PlanStaleError
 from autoloader.ledger.base import AT, INT, TEXT, Part, advance_serial, check_aware, from_json, to_json, write_audit
 from autoloader.ledger.rows import IngestionRow
 from autoloader.ledger.session import Session
+from autoloader.spec import IngestionSpec, data_fingerprint, metadata_fingerprint, spec_digest
 
 INGESTION: Final = pa.schema(
     [
@@ -137,6 +139,8 @@ class Ingestions(Part):
             session.execute("UPDATE ingestion SET name = :new WHERE name = :old", new=new_name, old=name)
             for table in _HISTORY:
                 session.execute(f"UPDATE {table} SET ingestion = :new WHERE ingestion = :old", new=new_name, old=name)
+            for row in _read(session, new_name):
+                _upsert(session, _called(row, new_name), now)
             advance_serial(session, new_name)
             write_audit(session, "renamed", new_name, now, actor=actor, detail={"from": name})
 
@@ -159,6 +163,22 @@ class Ingestions(Part):
             advance_serial(session, None)
             write_audit(session, "forgotten", name, now, actor=actor, detail={"files": files})
         return files
+
+
+def _called(row: IngestionRow, name: str) -> IngestionRow:
+    """A row whose spec has another name; digests stay where another release wrote a spec that is none any more."""
+    data = {**row.spec, "name": name}
+    try:
+        spec = IngestionSpec.model_validate(data)
+    except ValidationError:
+        return replace(row, spec=data)
+    return replace(
+        row,
+        spec=data,
+        data_fingerprint=data_fingerprint(spec),
+        metadata_fingerprint=metadata_fingerprint(spec),
+        spec_digest=spec_digest(spec),
+    )
 
 
 def _put(

@@ -165,8 +165,8 @@ def _updated(case: Case) -> Change | None:
     if case.recorded is None:
         return None
     old, spec = case.recorded, case.spec
-    edits = [e for e in change_effects(old.spec, spec.as_data()) if e.effect != Effect.RENAME]
     renamed = old.name != spec.name
+    edits = [e for e in change_effects(old.spec, spec.as_data()) if e.effect != Effect.RENAME or not renamed]
     if not edits and not renamed:
         return None
     block, moved = _moved_table(case, edits)

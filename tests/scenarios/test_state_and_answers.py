@@ -58,6 +58,9 @@ def test_state_is_listed_shown_renamed_forgotten_and_adopted_again(player: Playe
     assert "id long, n long" in said, "the table's columns, as a person writes them"
     assert "of 1 file: id, n\n" in said, "a CSV file's columns have no types"
     assert "{" not in said
+    put(local_store, "b.csv", 2)
+    player.apply()
+    assert ids(player) == [1, 2]
     assert player.run("state", "rm", "sales").code == 1, "it asks, and there is nobody to answer"
     assert player.run("state", "rm", "sales", "-y").code == 0
     assert player.run("plan").code == 3, "the table holds rows that nobody remembers"
