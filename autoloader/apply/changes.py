@@ -11,7 +11,7 @@ from autoloader.apply.recording import row_of
 from autoloader.apply.tools import Tools
 from autoloader.errors import LakeError
 from autoloader.lake import SchemaUpdate
-from autoloader.schema import ChangeClass, ChangeKind, Place, TableSchema, compare
+from autoloader.schema import ChangeClass, Place, TableSchema, compare, compare_in
 from autoloader.spec import partition_field, sort_term
 
 if TYPE_CHECKING:
@@ -112,25 +112,36 @@ def foreseen(tools: Tools, recipe: Recipe, row: IngestionRow) -> SchemaUpdate | 
     table = tools.lake.table(recipe.spec.destination.table)
     if table is None or recipe.schema is None or not compare(table.schema, recipe.schema):
         return None
-    return schema_update(_known(row, table.schema), recipe.schema, rebuild=True)
+    return rebuilt(table.schema, _known(row, table.schema), recipe.schema)
 
 
-def schema_update(table: TableSchema, wanted: TableSchema, *, rebuild: bool = False) -> SchemaUpdate:
-    """What brings a table's columns to the wanted ones.
+def schema_update(known: TableSchema, wanted: TableSchema) -> SchemaUpdate:
+    """What brings a table's columns from the known to the wanted ones, by metadata alone."""
+    return SchemaUpdate(wanted, schemas.renames(known, wanted))
+
+
+def rebuilt(table: TableSchema, known: TableSchema, wanted: TableSchema) -> SchemaUpdate:
+    """The same for a table whose content is built anew: a column that cannot become the wanted one leaves for it.
 
     Args:
-        table: The columns that it has.
+        table: The columns that the table has.
+        known: Those of them that are read from files.
         wanted: The columns that it is to have.
-        rebuild: Its content is built anew: a column of an incompatible type leaves, and comes as a new one.
     """
-    changes = compare(table, wanted)
-    renames = [(change.before, change.after) for change in changes if change.kind is ChangeKind.RENAME]
-    clashes = [c.column.split(".")[0] for c in changes if c.change_class is ChangeClass.INCOMPATIBLE]
+    renames = schemas.renames(known, wanted)
+    unfit = [c.column for c in compare_in(table, known, wanted) if c.change_class is ChangeClass.INCOMPATIBLE]
+    clashes = {c.name for c in wanted.columns if any(_inside(each, c.name) for each in unfit)}
+    gone = {name.casefold() for name in (*clashes, *(old for old, new in renames if new in clashes))}
+    drops = tuple(c.name for c in table.columns if c.name.casefold() in gone)
     return SchemaUpdate(
         target=wanted,
-        renames=tuple((old, new) for old, new in renames if old is not None and new is not None),
-        drops=tuple(dict.fromkeys(clashes)) if rebuild else (),
+        renames=tuple((old, new) for old, new in renames if not any(_inside(old, name) for name in drops)),
+        drops=drops,
     )
+
+
+def _inside(path: str, column: str) -> bool:
+    return f"{path}.".startswith(f"{column}.")
 
 
 def adopt(tools: Tools, recipe: Recipe, row: IngestionRow) -> IngestionRow:

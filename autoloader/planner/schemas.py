@@ -8,7 +8,7 @@ from autoloader.plan import Action, Block, Change, Operation, Reason
 from autoloader.planner.facts import Rescued, TableFacts
 from autoloader.planner.impacts import rewriting
 from autoloader.planner.loads import Case
-from autoloader.schema import ChangeClass, SchemaChange, TableSchema, compare, to_data
+from autoloader.schema import ChangeClass, SchemaChange, TableSchema, compare_in, to_data
 
 
 def schema_change(case: Case) -> Change | None:
@@ -19,7 +19,7 @@ def schema_change(case: Case) -> Change | None:
         known = table.schema
     if wanted is None or known is None or table is None:
         return None
-    changes = compare(known, wanted)
+    changes = compare_in(table.schema, known, wanted)
     if not changes:
         return None if case.rescued is None else _filled(case, case.rescued, table, known)
     worst = _worst(changes)

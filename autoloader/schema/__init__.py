@@ -10,9 +10,11 @@ from autoloader.schema.changes import (
     ChangeKind,
     SchemaChange,
     compare,
+    compare_in,
     evolve,
     is_promotion,
     merge,
+    renames,
     union,
 )
 from autoloader.schema.places import Place, places
@@ -45,6 +47,7 @@ __all__ = [
     "TableSchema",
     "Type",
     "compare",
+    "compare_in",
     "evolve",
     "from_data",
     "is_promotion",
@@ -52,6 +55,7 @@ __all__ = [
     "parse_type",
     "places",
     "quote",
+    "renames",
     "to_data",
     "union",
 ]

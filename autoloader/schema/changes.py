@@ -6,7 +6,7 @@ old data files stay readable without being rewritten.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Literal
@@ -86,10 +86,57 @@ def compare(old: TableSchema, new: TableSchema) -> tuple[SchemaChange, ...]:
     """What turns `old` into `new`, in the order of the new schema, drops last. Empty: they are the same.
 
     A column is the same column when its name is (case does not count); a column of a new name that reads the
-    name (`from`) of a column that is gone is a rename. Nothing is ever dropped from the table: a column that
-    the new schema has not is reported as a drop and stays, null in new rows.
+    name (`from`) of a column that is gone is a rename, and so is one that takes its name in the files back. Nothing
+    is ever dropped from the table: a column that the new schema has not is reported as a drop and stays, null in
+    new rows.
     """
     return tuple(_compare(old.columns, new.columns, ""))
+
+
+def compare_in(table: TableSchema, old: TableSchema, new: TableSchema) -> tuple[SchemaChange, ...]:
+    """As `compare`, for a table that still has columns that `old` does not name any more.
+
+    Such a column is not added when it comes back: its type changes where it is another one, and no other column can
+    be renamed to it.
+    """
+    kept = [c for c in compare(table, new) if c.kind in (ChangeKind.WIDEN, ChangeKind.RETYPE)]
+    found: list[SchemaChange] = []
+    for change in compare(old, new):
+        types = [c for c in kept if f"{c.column}.".startswith(f"{change.column}.")]
+        taken = table.find(change.column) is not None and table.find(change.before or "") is not None
+        if change.kind is ChangeKind.ADD and types:
+            found += types
+        elif change.kind is ChangeKind.RENAME and taken and _differ(change.before, change.after):
+            found.append(replace(change, change_class=ChangeClass.INCOMPATIBLE))
+        else:
+            found.append(change)
+    return tuple(found)
+
+
+def _differ(left: str | None, right: str | None) -> bool:
+    return (left or "").casefold() != (right or "").casefold()
+
+
+def renames(old: TableSchema, new: TableSchema) -> tuple[tuple[str, str], ...]:
+    """(path in `old`, new name) of each column and field that `compare` finds renamed, outer ones first."""
+    return tuple(_renames(Struct(old.columns), Struct(new.columns), ""))
+
+
+def _renames(old: Type, new: Type, prefix: str) -> Iterator[tuple[str, str]]:
+    match old, new:
+        case Struct(before), Struct(after):
+            for known, column in pairs(before, after)[0]:
+                if known is None:
+                    continue
+                if known.name != column.name:
+                    yield prefix + known.name, column.name
+                yield from _renames(known.type, column.type, f"{prefix}{known.name}.")
+        case ListOf(a), ListOf(b):
+            yield from _renames(a, b, f"{prefix}element.")
+        case MapOf(_, a), MapOf(_, b):
+            yield from _renames(a, b, f"{prefix}value.")
+        case _:
+            return
 
 
 def _compare(old: tuple[Column, ...], new: tuple[Column, ...], prefix: str) -> list[SchemaChange]:
@@ -113,7 +160,7 @@ def pairs(old: tuple[Column, ...], new: tuple[Column, ...]) -> tuple[list[tuple[
     left = {c.name.casefold(): c for c in old}
     found = {c.name.casefold(): left.pop(c.name.casefold(), None) for c in new}
     for column in new:
-        if found[column.name.casefold()] is None and column.source is not None:
+        if found[column.name.casefold()] is None:
             renamed = next((o for o in left.values() if o.file_name.casefold() == column.file_name.casefold()), None)
             if renamed is not None:
                 found[column.name.casefold()] = left.pop(renamed.name.casefold())

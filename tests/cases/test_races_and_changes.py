@@ -871,3 +871,65 @@ def test_what_was_asked_for_once_is_not_done_again_after_the_state_was_lost(
     player.apply("--confirm", "orders")
     assert ids(player) == there
     player.no_changes()
+
+
+# ------------------------------------------------------------------ columns that come back, and that are renamed
+
+
+def columns_of(text: str, more: str = "") -> str:
+    return f"    schema: {{columns: [{text}]{more}}}"
+
+
+@pytest.mark.slow
+def test_a_column_that_comes_back_as_another_type_takes_a_rebuild(player: Player, local_store: LocalStore) -> None:
+    put(local_store, "a.csv", 1)
+    ignore = ", new_columns: ignore"
+    for text in ("{name: id, type: int}, {name: n, type: long}", "{name: id, type: int}"):
+        declare(player, local_store, more=columns_of(text, ignore))
+        player.apply()
+    declare(player, local_store, more=columns_of("{name: id, type: int}, {name: n, type: string}", ignore))
+    said = player.run("plan")
+    assert said.code == 3
+    assert "retype n: long -> string" in said.out
+    assert "--refresh orders=full" in said.out
+    player.apply("--refresh", "orders=full")
+    assert player.rows("shop.orders") == [{"id": 1, "n": "1"}]
+    clean(player)
+    player.no_changes()
+
+
+@pytest.mark.slow
+def test_a_column_that_is_renamed_back_and_forth_keeps_its_values(player: Player, local_store: LocalStore) -> None:
+    put(local_store, "a.csv", 1)
+    there, back = "{name: m, type: long, from: n}", "{name: n, type: long}"
+    for text, name in ((back, "n"), (there, "m"), (back, "n"), (there, "m")):
+        declare(player, local_store, more=columns_of("{name: id, type: int}, " + text))
+        player.apply()
+        assert player.rows("shop.orders") == [{"id": 1, name: 1}]
+    player.no_changes()
+
+
+@pytest.mark.slow
+def test_a_field_whose_case_changes_is_renamed_where_it_is(player: Player, local_store: LocalStore) -> None:
+    local_store.put("a.json", '{"A": 1, "s": {"A": 2}}\n')
+    for field in ("A", "a"):
+        column = f"{{name: s, type: 'struct<{field}: int>'}}"
+        declare(player, local_store, more=columns_of("{name: A, type: int}, " + column))
+        player.apply()
+        assert player.rows("shop.orders") == [{"A": 1, "s": {field: 2}}]
+    player.no_changes()
+
+
+@pytest.mark.slow
+def test_a_rebuild_gives_a_column_the_name_of_one_that_was_left(player: Player, local_store: LocalStore) -> None:
+    local_store.put("a.csv", "id,n,m\n1,2,3\n")
+    ignore = ", new_columns: ignore"
+    for text in ("{name: n, type: long}, {name: m, type: long}", "{name: n, type: long}"):
+        declare(player, local_store, more=columns_of("{name: id, type: int}, " + text, ignore))
+        player.apply()
+    declare(player, local_store, more=columns_of("{name: id, type: int}, {name: m, type: long, from: n}", ignore))
+    assert player.run("plan").code == 3
+    player.apply("--refresh", "orders=full")
+    assert player.rows("shop.orders") == [{"id": 1, "m": 2}]
+    clean(player)
+    player.no_changes()

@@ -20,11 +20,13 @@ from autoloader.schema import (
     TableSchema,
     Type,
     compare,
+    compare_in,
     evolve,
     from_data,
     is_promotion,
     merge,
     parse_type,
+    renames,
     to_data,
     union,
 )
@@ -139,6 +141,34 @@ def test_a_new_name_that_reads_the_old_column_is_a_rename() -> None:
         "a",
         "b",
     )
+
+
+def test_a_column_that_takes_its_name_in_the_files_back_is_a_rename() -> None:
+    plain, renamed = schema(a="int"), from_data([{"name": "b", "type": "int", "from": "a"}])
+    assert [(c.kind, c.before, c.after) for c in compare(renamed, plain)] == [(ChangeKind.RENAME, "b", "a")]
+    assert renames(renamed, plain) == (("b", "a"),)
+
+
+def test_a_renamed_field_is_told_by_its_path_in_the_old_schema() -> None:
+    old = schema(A="int", S="struct<A: int>", l="list<struct<A: int>>")
+    new = schema(A="int", s="struct<a: int>", l="list<struct<a: int>>")
+    assert renames(old, new) == (("S", "s"), ("S.A", "a"), ("l.element.A", "a"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "found"), [("int", "add b int"), ("long", "widen b: int -> long"), ("string", "retype b: int -> string")]
+)
+def test_a_column_that_comes_back_is_held_against_the_one_that_the_table_still_has(kind: str, found: str) -> None:
+    (change,) = compare_in(schema(a="int", b="int"), schema(a="int"), schema(a="int", b=kind))
+    assert str(change) == found
+
+
+def test_a_column_cannot_take_the_name_of_one_that_the_table_still_has() -> None:
+    renamed = from_data([{"name": "b", "type": "int", "from": "a"}])
+    (change,) = compare_in(schema(a="int", b="int"), schema(a="int"), renamed)
+    assert (change.kind, change.change_class) == (ChangeKind.RENAME, ChangeClass.INCOMPATIBLE)
+    (done,) = compare_in(schema(b="int"), schema(a="int"), renamed)
+    assert done.change_class is ChangeClass.METADATA
 
 
 def test_another_source_of_a_column_needs_its_values_again() -> None:
