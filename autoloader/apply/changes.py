@@ -46,13 +46,20 @@ def update(tools: Tools, recipe: Recipe, row: IngestionRow) -> IngestionRow:
     table = tools.lake.table(destination.table)
     if table is not None:
         partition_by = destination.partition_by if destination.partition_by != table.partition_by else None
+        before = row.spec.get("destination") or {}
         missing = {k: v for k, v in destination.properties.items() if table.properties.get(k) != v}
-        ours = destination.sort_by or (row.spec.get("destination") or {}).get("sort_by")
+        gone = tuple(k for k in before.get("properties") or () if k not in destination.properties)
+        ours = destination.sort_by or before.get("sort_by")
         sort_by = destination.sort_by if ours and destination.sort_by != table.sort_by else None
-        if partition_by is not None or sort_by is not None or missing:
+        if partition_by is not None or sort_by is not None or missing or gone:
             columns = _columns_to_lay_out_by(recipe, row, table.schema)
             tools.lake.evolve(
-                destination.table, columns, properties=missing, partition_by=partition_by, sort_by=sort_by
+                destination.table,
+                columns,
+                properties=missing,
+                unset=gone,
+                partition_by=partition_by,
+                sort_by=sort_by,
             )
     spec_only = replace(recipe, schema=None)  # columns change with the table's own, in `change_schema`
     return tools.ledger.put_ingestion(row_of(spec_only, row), now=tools.clock(), actor=tools.holder)

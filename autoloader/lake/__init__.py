@@ -156,13 +156,17 @@ class Lake:
         update: SchemaUpdate | None = None,
         *,
         properties: Mapping[str, str] | None = None,
+        unset: Sequence[str] = (),
         partition_by: Sequence[str] | None = None,
         sort_by: Sequence[str] | None = None,
     ) -> TableState:
-        """Change schema, properties, partitioning or sorting by metadata alone; doing it twice changes nothing."""
+        """Change schema, properties, partitioning or sorting by metadata alone; doing it twice changes nothing.
+
+        Properties in `unset` go, or back to what a new table has; what is kept for recovery stays.
+        """
         with explained(f"the table {name} cannot be changed"):
             parts, order = (None if terms is None else tuple(terms) for terms in (partition_by, sort_by))
-            self._work.evolve(self._catalog, name, update, properties, parts, order)
+            self._work.evolve(self._catalog, name, update, properties, parts, order, unset=unset)
         return self._there(name)
 
     def drop(self, name: str, *, purge: bool = False) -> None:

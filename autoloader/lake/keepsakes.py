@@ -19,6 +19,8 @@ REVOKED_BATCHES: Final = "autoloader.revoked-batches"
 FENCE: Final = "autoloader.fence"
 """The fencing token of the last change that needed the table alone: commits under a lower one are refused."""
 
+OWN: Final = frozenset({COMMITTED, REVOKED_BATCHES, FENCE})
+
 KEPT: Final = 100
 """How many of each are kept. A batch needs its mark until it is recorded or released, seconds as a rule."""
 

@@ -216,15 +216,20 @@ def evolve(
     properties: Mapping[str, str] | None,
     partition_by: tuple[str, ...] | None,
     sort_by: tuple[str, ...] | None = None,
+    unset: Collection[str] = (),
 ) -> None:
     """Change a table's schema, properties, partitioning or sorting (both for new files), in one commit."""
+    kept = {key: DEFAULTS[key] for key in unset if key in DEFAULTS} | dict(properties or {})
 
     def stage(transaction: Transaction, table: Table) -> None:
         if update is not None:
             with transaction.update_schema() as staged:
                 apply_update(staged, table.schema(), update)
-        if properties:
-            transaction.set_properties(dict(properties))
+        gone = (table.properties.keys() & set(unset)) - kept.keys() - keepsakes.OWN
+        if kept:
+            transaction.set_properties(kept)
+        if gone:
+            transaction.remove_properties(*sorted(gone))
         if partition_by is not None:
             _repartition(transaction, table, partition_by)
         if sort_by is not None:

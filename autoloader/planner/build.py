@@ -128,21 +128,32 @@ def _removed(
     if asked.mode == "refresh-only":
         return []
     gone = [recorded for recorded in state.ingestions if recorded.name not in names and asked.takes(recorded.name)]
-    return [_removal(recorded, tables.get(recorded.table or "")) for recorded in sorted(gone, key=lambda r: r.name)]
+    return [
+        _removal(recorded, tables.get(recorded.table or ""), _also_of(recorded, specs, state))
+        for recorded in sorted(gone, key=lambda r: r.name)
+    ]
 
 
-def _removal(recorded: Recorded, table: TableFacts | None) -> Change:
-    drops = recorded.on_remove == "drop" and recorded.table is not None
+def _also_of(recorded: Recorded, specs: Sequence[IngestionSpec], state: State) -> str | None:
+    """Another ingestion that has the same table: its rows are not to be dropped with this one; None = none has."""
+    mine = {recorded.table, recorded.table_uuid} - {None}
+    rows = [row.name for row in state.ingestions if row.name != recorded.name and mine & {row.table, row.table_uuid}]
+    return next(iter([*rows, *(spec.name for spec in specs if spec.destination.table == recorded.table)]), None)
+
+
+def _removal(recorded: Recorded, table: TableFacts | None, other: str | None) -> Change:
+    drops = recorded.on_remove == "drop" and recorded.table is not None and other is None
     rows = table.rows if table is not None else None
     forget = Operation("ingestion_forgotten", {"files": recorded.loaded_files})
     drop = Operation("table_dropped", {"table": recorded.table, "rows": rows})
     protected = Block("protect", f"{recorded.name} is protected: nothing may drop {recorded.table}")
     what = "dropped" if drops else "kept, its history is forgotten"
+    why = f"on_remove: {recorded.on_remove}" if other is None else f"it is the table of {other} as well"
     return Change(
         ingestion=recorded.name,
         actions=(Action.DROP,) if drops else (Action.FORGET,),
         reason=Reason.SPEC_REMOVED,
-        detail=f"its spec is gone; the table {recorded.table} is {what} (on_remove: {recorded.on_remove})",
+        detail=f"its spec is gone; the table {recorded.table} is {what} ({why})",
         before={"table": recorded.table, "spec": dict(recorded.spec), "rows": rows},
         operations=(drop, forget) if drops else (forget,),
         blocked=protected if drops and recorded.protect else None,

@@ -192,6 +192,7 @@ def _updated(case: Case) -> Change | None:
             *rename,
             *moved,
             *_laid_out(case, edits),
+            *_properties_gone(edits),
             Operation("spec_recorded", {"keys": [e.key for e in edits]}),
         ),
         blocked=block,
@@ -235,6 +236,15 @@ def _laid_out(case: Case, edits: Sequence[KeyChange]) -> list[Operation]:
         for edit in edits
         if (name := _LAYOUTS.get(edit.key)) is not None
     ]
+
+
+def _properties_gone(edits: Sequence[KeyChange]) -> list[Operation]:
+    """Table properties that the spec had and has no more: they leave the table."""
+    for edit in edits:
+        before, after = (value or {} for value in (edit.before, edit.after))
+        if edit.key == "destination.properties" and (gone := [key for key in before if key not in after]):
+            return [Operation("properties_removed", {"keys": gone})]
+    return []
 
 
 def _rebuild_alone(case: Case) -> list[Change]:

@@ -24,6 +24,7 @@ _WORDS: Final = {
     "ingestion_renamed": "rename the ingestion",
     "partitioning_changed": "change partitioning",
     "processed_files_cleared": "clear what is remembered of loaded files",
+    "properties_removed": "take properties off the table",
     "request_recorded": "remember that the request is done",
     "rows_removed": "take out rows of files that are gone",
     "data_files_rewritten": "write anew",

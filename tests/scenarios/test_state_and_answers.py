@@ -316,6 +316,26 @@ def test_editing_a_key_plans_a_change_of_the_record_and_no_load(
     assert len(player.run("runs", "--format", "json").json["runs"]) == 1
 
 
+def test_properties_that_leave_the_spec_leave_the_table_and_those_of_others_stay(
+    player: Player, local_store: LocalStore
+) -> None:
+    put(local_store, "a.csv", 1)
+    text = SPEC.format(root=local_store.root, source="", more="")
+    versions = "write.metadata.previous-versions-max"
+    player.spec(text.replace("shop.orders}", f'shop.orders, properties: {{team: "shop", x: "1", {versions}: "5"}}}}'))
+    player.apply()
+    with player.iceberg("shop.orders") as table, table.transaction() as transaction:
+        transaction.set_properties({"theirs": "yes"})
+    player.spec(text.replace("shop.orders}", 'shop.orders, properties: {x: "2"}}'))
+    assert "take properties off the table: team" in player.run("plan").out
+    player.apply()
+    with player.iceberg("shop.orders") as table:
+        found = dict(table.properties)
+    assert (found["x"], found["theirs"], found[versions]) == ("2", "yes", "20")
+    assert "team" not in found
+    player.no_changes()
+
+
 # ------------------------------------------------------------------ the state in Postgres
 
 

@@ -261,6 +261,17 @@ def test_a_spec_that_is_gone_is_forgotten_or_its_table_dropped(keys: Any, action
     assert (change.blocked.by if change.blocked else None) == blocked
 
 
+@pytest.mark.parametrize("other", ["recorded", "renamed", "new"])
+def test_a_table_that_another_ingestion_has_as_well_is_not_dropped_with_a_spec_that_is_gone(other: str) -> None:
+    gone = recorded_of(spec_of(on_remove="drop"))
+    spec = spec_of(name="twin", **({"destination": {"table": "shop.twin"}} if other == "renamed" else {}))
+    twin = () if other == "new" else (dataclasses.replace(recorded_of(spec), name="twin"),)
+    plan = build_plan([spec], State("l", 1, (gone, *twin)), {}, now=NOW, tool_version="1", tables={"shop.sales": TABLE})
+    change = next(change for change in plan.changes if change.ingestion == "sales")
+    assert change.actions == (Action.FORGET,)
+    assert "it is the table of twin as well" in change.detail
+
+
 def test_a_spec_that_was_not_selected_is_not_forgotten() -> None:
     state = State("l", 1, (recorded_of(spec_of()),))
     asked = Asked(select=frozenset({"other"}))
@@ -564,6 +575,15 @@ def test_another_sorting_of_a_loaded_table_is_metadata_alone() -> None:
     assert (change.actions, change.blocked) == ((Action.UPDATE,), None)
     assert operations(change) == ["sorting_changed", "spec_recorded"]
     assert change.operations[0].details == {"from": [], "to": ["day desc"], "files_kept": 1, "class": "metadata"}
+
+
+def test_properties_that_left_the_spec_are_taken_off_the_table() -> None:
+    old, new = (
+        spec_of(destination={"table": "shop.sales", "properties": p}) for p in ({"a": "1", "b": "2"}, {"b": "3"})
+    )
+    change = one(plan_of([A], [remembered(A)], new, recorded=recorded_of(old)))
+    assert operations(change) == ["properties_removed", "spec_recorded"]
+    assert change.operations[0].details == {"keys": ["a"]}
 
 
 def test_columns_that_somebody_took_out_of_the_table_stop_its_loads_and_are_named() -> None:
