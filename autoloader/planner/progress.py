@@ -36,12 +36,13 @@ def backfill_progress(
         `complete_at`, `files_total`, `files_done`, `bytes_total`, `bytes_done`, and `slices` in load order, each
         with its label, state (`pending`, `running`, `complete`) and the same four counts. The window is
         complete when it has ended and every file of it is settled; a late file makes it `running` again,
-        while `complete_at` stays.
+        while `complete_at` stays; new slices of a wider window take it away.
     """
     before = dict(previous or {})
     counts = _counts(files)
     known = set(before.get("started", ()))
     started = known | set(began)
+    was_complete = completed(before, (piece.label for piece in window.slices))
     slices = [_slice(piece.label, counts, started) for piece in window.slices]
     finished = {s["slice"] for s in slices if s["state"] == "complete" and s["slice"] in started}
     ended = window.ends_at is None or window.ends_at <= now
@@ -51,12 +52,24 @@ def backfill_progress(
         "state": "complete" if complete else "running",
         "until_at": _text(window.ends_at),
         "started": sorted(started),
-        "finished": sorted(finished | set(before.get("finished", ()))),
+        "finished": sorted(finished | once_finished(before)),
         "last_started_at": _text(now) if started - known else before.get("last_started_at"),
-        "complete_at": before.get("complete_at") or (_text(now) if complete else None),
+        "complete_at": before["complete_at"] if was_complete else _text(now) if complete else None,
         **sums,
         "slices": slices,
     }
+
+
+def completed(progress: Mapping[str, Any], labels: Iterable[str]) -> bool:
+    """Whether the window was once complete, and has no slices that it did not have then."""
+    slices = {each["slice"] for each in progress.get("slices", ())}
+    return progress.get("complete_at") is not None and slices.issuperset(labels)
+
+
+def once_finished(progress: Mapping[str, Any]) -> frozenset[str]:
+    """Slices that were once complete: all of them where the window was, those without files included."""
+    slices = progress.get("slices", ()) if progress.get("complete_at") is not None else ()
+    return frozenset([*progress.get("finished", ()), *(each["slice"] for each in slices)])
 
 
 def _counts(files: pa.Table) -> dict[str, tuple[int, int, int, int]]:

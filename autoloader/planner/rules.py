@@ -24,6 +24,7 @@ from autoloader.matching import (
 )
 from autoloader.matching.window import next_local
 from autoloader.planner.facts import Asked, Recorded, refresh_of
+from autoloader.planner.progress import completed, once_finished
 from autoloader.spec import Backfill, IngestionSpec, Settings, parse_period
 
 _NAMED_SELECTOR: Final = re.compile(r"(state|batch|schema|dates):(.*)", re.DOTALL)
@@ -112,8 +113,8 @@ def _backfill(backfill: Backfill, recorded: Recorded | None, now: datetime) -> B
         slices=tuple(_piece(piece.label, Window(piece.from_at, piece.until_at), backfill) for piece in pieces),
         share=float(backfill.share),
         started=frozenset(progress.get("started", ())),
-        finished=frozenset(progress.get("finished", ())),
-        complete=progress.get("complete_at") is not None,
+        finished=once_finished(progress),
+        complete=completed(progress, (piece.label for piece in pieces)),
         paced=backfill.every is not None,
         may_start=next_at is None or now >= next_at,
         next_start_at=next_at,

@@ -12,7 +12,7 @@ from autoloader.plan import Action, Reason, Severity, from_json, to_json
 from autoloader.planner import Asked, Looked, State, TableFacts, backfill_progress, build_plan, rules_for, stale
 from autoloader.render import plan_text
 from autoloader.schema import TableSchema, from_data
-from autoloader.spec import Settings
+from autoloader.spec import IngestionSpec, Settings
 from tests.planning import NOW, ROOT, TABLE, file, judge, plan_of, recorded_of, remembered, spec_of
 
 A, B, C = file("a.csv"), file("b.csv"), file("c.csv")
@@ -529,6 +529,36 @@ def test_progress_of_a_backfill_runs_from_waiting_to_complete_and_reopens() -> N
     assert {r["key"]: r["disposition"] for r in again.to_pylist()}["2015-03-01.csv"] == "late"
     reopened = backfill_progress(window, again, done, NOW)
     assert (reopened["state"], [s["state"] for s in reopened["slices"]]) == ("running", ["running", "complete"])
+
+
+def test_a_window_that_is_widened_after_it_was_complete_keeps_its_pace() -> None:
+    def dated(until: str) -> IngestionSpec:
+        window = {"from": "2015-01-01", "until": until, "step": "1 year", "every": "1 week"}
+        return spec_of(source={"path_date": "{Y}-{m}-{d}"}, backfill=window)
+
+    old, new = dated("2016-01-01"), dated("2018-01-01")
+    files = [file(f"{year}-02-01.csv") for year in (2015, 2016, 2017)]
+    known = [remembered(files[0])]
+    window = rules_for(old, root=ROOT, now=NOW).backfill
+    assert window is not None
+    slices = [piece.label for piece in window.slices]
+    done = backfill_progress(window, judge(files[:1], known, old), None, NOW - timedelta(days=30), slices)
+    assert done["state"] == "complete"
+    recorded = recorded_of(new, backfill=done)
+    found = judge([*files, file("2015-03-01.csv")], known, new, recorded=recorded)
+    assert {row["key"][:7]: row["disposition"] for row in found.to_pylist()} == {
+        "2015-02": "done",
+        "2015-03": "late",
+        "2016-02": "new",
+        "2017-02": "deferred",
+    }
+    wider = rules_for(new, root=ROOT, now=NOW, recorded=recorded).backfill
+    assert wider is not None
+    going = backfill_progress(wider, judge(files, known, new, recorded=recorded), done, NOW, [wider.slices[1].label])
+    assert (going["state"], going["complete_at"], going["finished"]) == ("running", None, slices)
+    recorded = recorded_of(new, backfill=going)
+    found = judge(files, [remembered(each) for each in files[:2]], new, recorded=recorded)
+    assert [row["disposition"] for row in found.to_pylist() if row["key"][:4] == "2017"] == ["deferred"]
 
 
 def test_a_plan_is_stale_when_spec_record_or_table_moved() -> None:
