@@ -304,7 +304,7 @@ def _load(tools: Tools, work: Work, change: Change, lease: Lease, done: Done, st
         Whether everything that was planned for it was done.
     """
     name, lane = change.ingestion, change.lane or "live"
-    files = _lane_files(work.files, name, lane)
+    files = _lane_files(_files_left(work, name), name, lane)
     estimate = change.impact
     tools.switch_profile(work.recipes[name].spec.compute.of(lane))
     if files.num_rows:
@@ -397,7 +397,7 @@ def _load_files(
             if open_:
                 with steps.step("table_emptied", run=run_id, table=target.table) as details:
                     details["files"] = rebuilding.empty_table(tools, target, lease)
-    gone, removed_bytes = _gone_files(work.files, change.ingestion), 0
+    gone, removed_bytes = _gone_files(_files_left(work, change.ingestion), change.ingestion), 0
     if "rows_removed" in operations and gone.num_rows:
         with steps.step("rows_removed", run=run_id, files=gone.num_rows) as details:
             swapped = delete_rows(tools, target, gone, lease)
@@ -408,6 +408,16 @@ def _load_files(
         loaded = load_lane(tools, target, files, lease, budget)
     loaded.counts.rewritten_bytes += removed_bytes
     return loaded
+
+
+def _files_left(work: Work, name: str) -> pa.Table:
+    """The planned files; none replaces rows where the plan empties the table first: they have left by then."""
+    mine = (change for change in work.plan.changes if change.ingestion == name and change.blocked is None)
+    if not any("table_emptied" in _operations(change) for change in mine):
+        return work.files
+    at = work.files.schema.get_field_index("replaces")
+    nothing = pa.nulls(work.files.num_rows, pa.int64())
+    return work.files.set_column(at, work.files.schema.field(at), nothing)
 
 
 def _lane_files(files: pa.Table, name: str, lane: str) -> pa.Table:

@@ -14,9 +14,11 @@ from autoloader.planner.impacts import impact_of
 from autoloader.planner.loads import (
     Case,
     files_text,
+    idle_requests,
     loads,
     lost_rows,
     refresh_operations,
+    requests_of_refresh,
     skipped_by_start,
     swap_operations,
 )
@@ -129,6 +131,8 @@ def _requests_that_ask_nothing(case: Case) -> list[Operation]:
 def _kept(case: Case, files: Sequence[Change], block: Block | None) -> list[Change]:
     """A recorded ingestion: renamed, updated, its schema changed, then its files."""
     updated, schema = _updated(case), schema_change(case)
+    if block is None and (idle := idle_requests(case)):
+        updated = _with_idle(case, updated, idle)
     if schema is not None:
         schema = _blocked(schema, block)
         if schema.blocked is not None:  # else files would be read by columns that the table does not have
@@ -199,6 +203,21 @@ def _updated(case: Case) -> Change | None:
     )
 
 
+def _with_idle(case: Case, updated: Change | None, requests: Sequence[Operation]) -> Change:
+    """The update that also settles requests; one of its own where nothing else is to be updated."""
+    if updated is not None:
+        return replace(updated, operations=(*updated.operations, *requests))
+    return Change(
+        ingestion=case.spec.name,
+        actions=(Action.UPDATE,),
+        reason=Reason.REINGEST_REQUESTED,
+        detail="no file that was loaded answers to what reingest asks for",
+        before={"table": case.spec.destination.table},
+        after={"table": case.spec.destination.table},
+        operations=tuple(requests),
+    )
+
+
 def _why_updated(edits: Sequence[KeyChange], renamed: bool) -> Reason:
     if renamed:
         return Reason.RENAMED
@@ -253,8 +272,7 @@ def _rebuild_alone(case: Case) -> list[Change]:
         return []
     mode, request = case.refresh
     operations = [*refresh_operations(case), *(swap_operations(case) if mode == "full" else ())]
-    if request is not None:
-        operations.append(Operation("request_recorded", {"kind": "refresh", "request": request}))
+    operations += requests_of_refresh(case)
     number = loaded_count(case)
     rows = "the rows" if case.table is None or case.table.rows is None else f"{case.table.rows:,} rows"
     leaving = f"{rows} of {files_text(number)} leave the table and are not loaded again"

@@ -201,9 +201,32 @@ def _operations(case: Case, lane: Lane, groups: Sequence[Group], estimated: Esti
         found += swap_operations(case)
     if lane == Lane.REINGEST:
         found += [Operation("request_recorded", {"kind": "reingest", "request": r}) for r in _requests(case)]
-    if lane == Lane.REFRESH and case.refresh is not None and case.refresh[1] is not None:
-        found.append(Operation("request_recorded", {"kind": "refresh", "request": case.refresh[1]}))
+    if lane == Lane.REFRESH:
+        found += requests_of_refresh(case)
     return found
+
+
+def requests_of_refresh(case: Case) -> list[Operation]:
+    """What a rebuild does of what the spec asks for: itself, and each reingest where it loads all files again."""
+    if case.refresh is None:
+        return []
+    mode, request = case.refresh
+    found = [("refresh", request)] if request is not None else []
+    found += [("reingest", each) for each in _requests(case)] if mode != "new-only" else []
+    return [Operation("request_recorded", {"kind": kind, "request": name}) for kind, name in found]
+
+
+def idle_requests(case: Case) -> list[Operation]:
+    """Reingests that no file answers to: they are done, else they would load again what comes later."""
+    whole = case.refresh is not None and case.refresh[0] != "new-only"
+    if case.files is None or whole or _has_work(case, Lane.REINGEST):
+        return []
+    busy = pc.and_(
+        pc.equal(case.files["disposition"], Disposition.DEFERRED.value), pc.is_valid(case.files["known_state"])
+    )
+    if pc.any(busy).as_py():
+        return []
+    return [Operation("request_recorded", {"kind": "reingest", "request": r, "files": 0}) for r in _requests(case)]
 
 
 def _replacement(case: Case, lane: Lane, groups: Sequence[Group]) -> Operation:

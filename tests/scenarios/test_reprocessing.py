@@ -97,6 +97,28 @@ def test_scenario_3_files_of_the_same_identity_are_loaded_again_by_glob_and_repl
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("mode", "match", "loads", "left"),
+    [("full", "**", {"reingest": 2}, [1, 2]), ("new-only", "q1/**", {"reingest": 1}, [1]),
+     ("new-only", "q9/**", {}, []), ("clear-history", "q1/**", {"reingest": 2}, [1, 2])],
+)  # fmt: skip
+def test_a_refresh_and_a_reingest_of_one_edit_load_each_file_once(
+    player: Player, local_store: LocalStore, mode: str, match: str, loads: dict[str, int], left: list[int]
+) -> None:
+    local_store.put("q1/a.csv", "id,n\n1,1\n")
+    local_store.put("q2/b.csv", "id,n\n2,1\n")
+    infer(player, local_store)
+    player.apply()
+    asked = f'    refresh: {{mode: {mode}, request: r1}}\n    reingest: [{{match: "{match}", request: r2}}]'
+    infer(player, local_store, asked)
+    assert work(player.plan()) == loads
+    player.apply()
+    assert ids(player) == left
+    player.no_changes()
+    assert player.run("verify", "orders").code == 0
+
+
+@pytest.mark.slow
 def test_a_reingest_request_of_the_spec_is_done_once(player: Player, store: Store) -> None:
     store.put("q1/a.csv", "id,n\n1,1\n")
     store.put("q2/b.csv", "id,n\n2,1\n")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from autoloader.inventory import WORK
-from autoloader.plan import Action, Reason, Severity, from_json, to_json
+from autoloader.plan import Action, Operation, Reason, Severity, from_json, to_json
 from autoloader.planner import Asked, Looked, State, TableFacts, backfill_progress, build_plan, rules_for, stale
 from autoloader.render import plan_text
 from autoloader.schema import TableSchema, from_data
@@ -392,6 +392,27 @@ def test_a_refresh_is_done_once_per_request() -> None:
     done = recorded_of(spec, requests_done=frozenset({("refresh", "r1")}))
     assert plan_of([A], [remembered(A)], spec, recorded=done).changes == ()
     assert "request_recorded" in operations(one(plan_of([A], (), spec)))
+
+
+@pytest.mark.parametrize("mode", ["full", "clear-history"])
+def test_a_refresh_that_loads_all_does_what_reingest_asks_for_as_well(mode: str) -> None:
+    spec = spec_of(refresh={"mode": mode, "request": "r1"}, reingest=[{"match": "**", "request": "r2"}])
+    change = one(plan_of([A], [remembered(A)], spec))
+    done = [each.details for each in change.operations if each.operation == "request_recorded"]
+    assert done == [{"kind": "refresh", "request": "r1"}, {"kind": "reingest", "request": "r2"}]
+
+
+def test_a_reingest_that_no_file_answers_to_is_done() -> None:
+    spec = spec_of(reingest=[{"match": "q9/**", "request": "r1"}])
+    done = Operation("request_recorded", {"kind": "reingest", "request": "r1", "files": 0})
+    edited = one(plan_of([A], [remembered(A)], spec, recorded=recorded_of(spec_of())))
+    assert edited.operations[-1] == done
+    alone = one(plan_of([A], [remembered(A)], spec, recorded=recorded_of(spec)))
+    assert (alone.actions, alone.reason, alone.operations) == ((Action.UPDATE,), Reason.REINGEST_REQUESTED, (done,))
+    in_hand = [remembered(A), remembered(B, claimed=True)]
+    assert plan_of([A, B], in_hand, spec, recorded=recorded_of(spec)).changes == ()
+    settled = recorded_of(spec, requests_done=frozenset({("reingest", "r1")}))
+    assert plan_of([A], [remembered(A)], spec, recorded=settled).changes == ()
 
 
 def test_refresh_new_only_says_how_much_leaves_the_table() -> None:
