@@ -153,7 +153,7 @@ def _apply_to(tools: Tools, work: Work, name: str, mine: list[Change], done: Don
             settle_rest(tools, name)
         row = _begin(tools, work, name, ready, lease, shared=shared)
         if row is None:
-            _leave(tools, name, ready, steps)
+            _leave(tools, name, ready, lease, steps)
             return
         _prepare(tools, work, row, ready, lease, steps)
         if not shared and not any(Action.REBUILD in change.actions for change in ready):
@@ -287,13 +287,14 @@ def _fill(
                 details.update(fill_from_rescued(tools, table, row.name, work.plan.plan_id, places, lease))
 
 
-def _leave(tools: Tools, name: str, ready: list[Change], steps: Steps) -> None:
+def _leave(tools: Tools, name: str, ready: list[Change], lease: Lease, steps: Steps) -> None:
     """Forget an ingestion whose spec is gone, with its table where the plan says so."""
     row = tools.ledger.ingestion(name)
     table = row.table if row else None
     for change in ready:
         drops = Action.DROP in change.actions
         with steps.step("table_dropped" if drops else "ingestion_forgotten", table=table) as details:
+            tools.ledger.check_lease(lease)
             details["files"] = changes.drop(tools, name, table) if drops else changes.forget(tools, name)
 
 

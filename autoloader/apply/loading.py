@@ -69,11 +69,13 @@ class Pending:
 
     Attributes:
         outcome: Its files' results.
+        rejected: `loader.RESULT` rows of the data files with rejected rows, which are committed nowhere yet.
         lost: Files that had rows in the old table and failed now.
     """
 
     batch_id: str
     outcome: pa.Table = field(repr=False)
+    rejected: pa.Table = field(repr=False)
     lost: int = 0
 
 
@@ -167,7 +169,8 @@ def _load_batch(tools: Tools, target: Target, part: pa.Table, lease: Lease, tell
     _count(counts, outcome)
     counts.rewritten_bytes += swapped.rewritten_bytes
     if target.branch is not None:
-        pending = Pending(batch_id, outcome, _lost(claimed.files, outcome))
+        rejected = results.filter(pc.equal(results["table"], "quarantine"))
+        pending = Pending(batch_id, outcome, rejected, _lost(claimed.files, outcome))
         return Loaded(
             counts, swapped.snapshot_id, _away(outcome), tuple(problems + _failed(outcome)), (pending,), target
         )

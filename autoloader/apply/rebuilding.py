@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from autoloader.apply import changes
 from autoloader.apply.loading import Loaded, run_lane
 from autoloader.apply.recipe import Recipe
+from autoloader.apply.removal import commit_of
 from autoloader.apply.report import Steps
 from autoloader.apply.target import Budget, Target
 from autoloader.apply.tools import Tools
@@ -91,6 +92,9 @@ def rebuild_aside(
         ids = [pc.min(batch.outcome["src_file_id"]).as_py() for batch in loaded.pending]
         whole = with_columns(pinned, loaded.target.contract.schema if loaded.target else None)
         gone = record_swap(tools, target.ingestion, target.run_id, min(ids, default=None), whole)
+        for batch in loaded.pending:
+            if batch.rejected.num_rows:
+                tools.lake.commit(table, commit_of(target, batch.batch_id, batch.rejected, lease))
         for batch in loaded.pending:  # last: as long as one is not recorded, recovery comes back to all of this
             tools.ledger.record(
                 batch.batch_id,

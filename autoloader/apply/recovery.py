@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -16,7 +17,8 @@ from autoloader.apply.holders import is_gone
 from autoloader.apply.rebuilding import branch_of, record_swap, with_columns
 from autoloader.apply.report import Step
 from autoloader.apply.tools import Tools
-from autoloader.errors import AutoloaderError, LedgerError, LockBusyError
+from autoloader.apply.versions import Versions
+from autoloader.errors import AutoloaderError, LakeError, LedgerError, LockBusyError, SourceError
 from autoloader.lake import Commit
 
 if TYPE_CHECKING:
@@ -27,30 +29,54 @@ STRAGGLERS: Final = timedelta(days=1)
 """How long a task may outlive its driver: so long the folders of released batches are looked at again."""
 
 
-def recover(tools: Tools, tables: Mapping[str, str]) -> list[Step]:
+@dataclass(slots=True)
+class Recovered:
+    """What recovery came to.
+
+    Attributes:
+        steps: One per batch, failed for those that could not be settled.
+        errors: Ingestion and error of those that could not be; their files stay claimed, and nobody loads them.
+    """
+
+    steps: list[Step] = field(default_factory=list)
+    errors: list[tuple[str, AutoloaderError]] = field(default_factory=list)
+
+
+def recover(tools: Tools, tables: Mapping[str, str]) -> Recovered:
     """Settle every unfinished batch whose holder is dead.
+
+    A batch that another process is settling at this moment is left to it; one that may have been committed to a
+    table that is not there waits for the table. A table that cannot be read or written stops no other.
 
     Args:
         tools: The surroundings.
         tables: Table name per recorded ingestion.
-
-    Returns:
-        One step per batch. A batch that another process is settling at this moment is left to it; one that may
-        have been committed to a table that is not there waits for the table.
     """
     free_dead_leases(tools)
-    steps = []
+    done = Recovered()
     for batch in tools.ledger.unfinished(now=tools.clock()):
         table = tables.get(batch.ingestion)
-        if table is not None and batch.results is not None and tools.lake.table(table) is None:
-            continue  # it may have been committed, and a table that is gone may come back with its catalog
         try:
-            steps.append(_settle(tools, batch, table))
+            if table is not None and batch.results is not None and tools.lake.table(table) is None:
+                continue  # it may have been committed, and a table that is gone may come back with its catalog
+            done.steps.append(_settle(tools, batch, table))
         except LockBusyError:
             continue
+        except LedgerError:
+            if _is_open(tools, batch):
+                raise
+        except (LakeError, SourceError) as error:
+            details = {"batch": batch.batch_id, "run": batch.run_id, "recovered": True, "error": str(error)}
+            done.steps.append(Step(batch.ingestion, "batch_released", "failed", 0.0, details))
+            done.errors.append((batch.ingestion, error))
     close_dead_runs(tools, tables)
     sweep_stragglers(tools, tables)
-    return steps
+    return done
+
+
+def _is_open(tools: Tools, batch: BatchRow) -> bool:
+    """Whether nobody else has settled a batch, or taken it over to settle it, in the meantime."""
+    return batch.batch_id in {each.batch_id for each in tools.ledger.unfinished(batch.ingestion, now=tools.clock())}
 
 
 def settle_rest(tools: Tools, name: str) -> None:
@@ -73,9 +99,10 @@ def close_dead_runs(tools: Tools, tables: Mapping[str, str]) -> int:
     dead = [run for run in running if run.holder not in living]
     for run in dead:
         table = tables.get(run.ingestion)
-        if table is not None and tools.lake.table(table) is not None:
-            tools.lake.remove_branch(table, branch_of(run.run_id))
-        _close_run(tools, run.run_id)
+        with suppress(LakeError):  # the next apply comes by again
+            if table is not None and tools.lake.table(table) is not None:
+                tools.lake.remove_branch(table, branch_of(run.run_id))
+            _close_run(tools, run.run_id)
     return len(dead)
 
 
@@ -160,6 +187,9 @@ def _record(tools: Tools, batch: BatchRow, table: str, snapshot_id: int, lease: 
         record_swap(tools, batch.ingestion, batch.run_id, _first_version(tools, batch), pinned)
     elif grown is not None:
         learn(tools, batch.ingestion, grown)
+    if "kind" in results.column_names:
+        files = results.filter(pc.equal(results["kind"], "file"))
+        results = Versions.of(tools.ledger, batch.ingestion).stamp(files, tools.clock())
     tools.ledger.record(batch.batch_id, results, snapshot_id, lease=lease, now=tools.clock())
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Self
 
 import pyarrow as pa
@@ -112,13 +112,8 @@ def commit_swap(
         try:
             snapshot_id = tools.lake.commit(
                 target.table,
-                Commit(
-                    batch_id=batch_id,
-                    plan_id=target.plan_id,
-                    run_id=target.run_id,
-                    fencing_token=lease.token,
-                    ingestion=target.ingestion,
-                    data_files=everything,
+                replace(
+                    commit_of(target, batch_id, everything, lease),
                     removed_files=removal.removed,
                     branch=target.branch,
                     foreseen=target.foreseen,
@@ -133,6 +128,18 @@ def commit_swap(
             tools.lake.sweep(target.table, batch_id)  # what the attempts before rewrote is in no snapshot
         return Swapped(snapshot_id, removal.rows, rewritten_bytes)
     raise AssertionError("unreachable")
+
+
+def commit_of(target: Target, batch_id: str, data_files: pa.Table, lease: Lease) -> Commit:
+    """A batch's commit to the served table that adds data files and does nothing else."""
+    return Commit(
+        batch_id=batch_id,
+        plan_id=target.plan_id,
+        run_id=target.run_id,
+        fencing_token=lease.token,
+        ingestion=target.ingestion,
+        data_files=data_files,
+    )
 
 
 def delete_rows(tools: Tools, target: Target, gone: pa.Table, lease: Lease) -> Swapped:

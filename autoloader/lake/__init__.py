@@ -211,11 +211,11 @@ class Lake:
         """Commit a batch: one snapshot of the table, then one of the quarantine table if rows were rejected.
 
         Doing it again finds the batch and changes nothing, so an interrupted commit is completed by the
-        same call.
+        same call. Rows that were rejected for a branch are kept by it once the branch is served.
 
         Returns:
-            The batch's snapshot; without files to add or remove no snapshot is made, and it is the
-            branch's current one, or None.
+            The batch's snapshot; without files to add or remove, and without rejected rows, no snapshot is made,
+            and it is the branch's current one, or None.
 
         Raises:
             RowsMovedError: Removed files are not there any more; prepare the removal anew.

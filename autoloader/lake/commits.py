@@ -51,12 +51,14 @@ def commit_files(
     schema_update: SchemaUpdate | None = None,
     foreseen: SchemaUpdate | None = None,
     fencing_token: int | None = None,
+    marked: bool = False,
 ) -> int | None:
     """Commit one batch to one table, once; with a fencing token, holders of lower ones are shut out from then on.
 
     Returns:
         The snapshot that holds the batch: the new one, or the one that was found in the history. Without
-        files to add or remove there is no snapshot; then the branch's current one, or None.
+        files to add or remove there is no snapshot, unless the batch is to be `marked` as committed nevertheless;
+        then the branch's current one, or None.
     """
     batch_id = summary.get(BATCH_ID)
     gone = frozenset(removed)
@@ -71,7 +73,7 @@ def commit_files(
             )
         if schema_update is not None:
             _update_schema(transaction, table, schema_update)
-        if not gone and (rows is None or not rows.num_rows):
+        if not marked and not gone and (rows is None or not rows.num_rows):
             return
         known = DataFiles(updated(table, foreseen) if foreseen is not None else transaction.table_metadata)
         added = [known.data_file(row) for row in rows.to_pylist()] if rows is not None else []

@@ -144,7 +144,11 @@ def quarantine_format(catalog: Catalog, name: str, main: WriteFormat) -> WriteFo
 
 
 def commit(catalog: Catalog, name: str, wanted: Commit) -> int | None:
-    """Commit a batch to its table and, where rows were rejected, to the quarantine table after it."""
+    """Commit a batch to its table and, where rows were rejected, to the quarantine table after it.
+
+    A batch of nothing but rejected rows leaves an empty snapshot in its table. Rows that were rejected for a branch
+    are kept once it is served, by the same call without the branch.
+    """
     rows = wanted.data_files if wanted.data_files is not None else RESULT.empty_table()
     by_table = {
         table: rows.filter(
@@ -167,8 +171,9 @@ def commit(catalog: Catalog, name: str, wanted: Commit) -> int | None:
         branch=wanted.branch,
         schema_update=wanted.schema_update,
         foreseen=wanted.foreseen,
+        marked=by_table["quarantine"].num_rows > 0,  # who looks for the batch has to find it
     )
-    if by_table["quarantine"].num_rows:
+    if by_table["quarantine"].num_rows and wanted.branch is None:
         _commit_quarantine(catalog, name, wanted, by_table["quarantine"])
     return found
 

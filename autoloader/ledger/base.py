@@ -21,7 +21,7 @@ AT: Final = INSTANT_US
 TEXT: Final = pa.string()
 INT: Final = pa.int64()
 
-PROJECT: Final = pa.schema([("lineage", TEXT), ("serial", INT), ("version", TEXT)])
+PROJECT: Final = pa.schema([("lineage", TEXT), ("serial", INT), ("version", TEXT), ("next_token", INT)])
 
 
 class Part:
@@ -49,7 +49,7 @@ class Part:
         with self._database.reading() as session:
             if session.query(catalog).column(0)[0].as_py() == 0:
                 return None
-            found = session.rows(PROJECT, "SELECT lineage, serial, version FROM project")
+            found = session.rows(PROJECT, "SELECT lineage, serial, version, next_token FROM project")
         if not found:
             return None
         row = ProjectRow(**found[0])

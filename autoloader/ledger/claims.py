@@ -15,7 +15,7 @@ from autoloader.errors import FencedError, LedgerError
 from autoloader.ledger import claiming
 from autoloader.ledger.base import INT, Part, check_aware, empty, take_numbers
 from autoloader.ledger.claiming import OUT, PLACES, restore_prior, staged_files
-from autoloader.ledger.leases import check_current, insert_lease, remove_expired
+from autoloader.ledger.leases import check_current, insert_lease, make_way
 from autoloader.ledger.rows import BatchRow, Claimed, Lease
 from autoloader.ledger.runs import read_batches
 from autoloader.ledger.session import Session
@@ -143,7 +143,7 @@ class Claims(Part):
             A fresh "load" lease to record or release the batch with; `unlock` it afterwards.
 
         Raises:
-            LockBusyError: Its holder is alive.
+            LockBusyError: Its holder is alive, or somebody else has the ingestion alone.
             LedgerError: The batch is finished, or there is none.
         """
         self._require()
@@ -151,7 +151,7 @@ class Claims(Part):
         with self._database.writing() as session:
             lock = "" if session.is_sqlite else " FOR UPDATE"
             batch = find_batch(session, batch_id, ("claimed", "written"), lock)
-            remove_expired(session, batch.lease, batch.ingestion, now, holder)
+            make_way(session, batch.lease, batch.ingestion, now, holder)
             lease = insert_lease(session, batch.ingestion, "load", holder, ttl_s, now)
             session.execute(
                 "UPDATE batch SET lease = :lease, token = :token WHERE batch_id = :batch",

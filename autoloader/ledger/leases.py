@@ -187,17 +187,17 @@ def check_current(session: Session, lease: Lease, ingestion: str | None = None) 
         raise _fenced(lease)
 
 
-def remove_expired(session: Session, lease_id: str | None, ingestion: str, now: datetime, holder: str) -> None:
+def make_way(session: Session, lease_id: str | None, ingestion: str, now: datetime, holder: str) -> None:
     """Removes one lease if its time is up.
 
     Raises:
-        LeaseBusyError: It is live.
+        LeaseBusyError: It is live, or somebody else has the ingestion alone.
     """
     _lock_leases(session, ingestion)
     for lease in _leases(session, ingestion):
+        if lease.is_live(now) and (lease.id == lease_id or (lease.kind == "alone" and lease.holder != holder)):
+            raise _busy(lease)
         if lease.id == lease_id:
-            if lease.is_live(now):
-                raise _busy(lease)
             _remove(session, lease, now, "lease expired and taken over", holder)
 
 

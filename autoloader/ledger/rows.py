@@ -15,11 +15,18 @@ LeaseKind = Literal["load", "alone"]
 
 @dataclass(frozen=True, slots=True)
 class ProjectRow:
-    """Which history this is. `serial` rises with every recorded change of an ingestion."""
+    """Which history this is.
+
+    Attributes:
+        serial: Rises with every recorded change of an ingestion.
+        version: Of the release that wrote it last.
+        next_token: The fencing token of the next lease.
+    """
 
     lineage: str
     serial: int
     version: str
+    next_token: int
 
 
 @dataclass(frozen=True, slots=True)

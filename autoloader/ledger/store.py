@@ -45,6 +45,12 @@ class Ledger(Ingestions, Journal, Files, Leases, Runs, Claims, Records, Marks, R
         project = self._project() if self.exists else None
         return project.serial if project else 0
 
+    @property
+    def next_token(self) -> int:
+        """The fencing token that the next lease gets; every one below it was given away. Read anew each time."""
+        project = self._project() if self.exists else None
+        return project.next_token if project else 1
+
     def init(self) -> None:
         """Makes the tables or brings them to this release's form. Doing so twice, or at once, is fine.
 

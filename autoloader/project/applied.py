@@ -15,11 +15,11 @@ from autoloader.apply import (
     MOST_PROBLEMS,
     BatchSize,
     Budget,
-    Counts,
     Done,
     Events,
     Progress,
     Recipe,
+    Recovered,
     Silent,
     Step,
     Stop,
@@ -255,7 +255,8 @@ def plan_and_warm(
         wishes = replace(wishes, select=(_ingestion_of(project, wishes.resume),))
     recovered: tuple[Step, ...] = ()
     if project.ledger.exists:
-        recovered = tuple(recover(tools_without_engine(project), _tables(project)))
+        found = recover(tools_without_engine(project), _tables(project)).steps
+        recovered = tuple(step for step in found if step.status == "done")  # the others are tried once more
         _wait_for_retries(project, talk)
     planned = replace(make_plan(project.eyes(talk), project.specs(), wishes), recovered=recovered)
     _warm(engines, planned)
@@ -401,13 +402,12 @@ def _one_pass(
     if not project.ledger.exists and any(change.blocked is None for change in planned.plan.changes):
         project.ledger.init()
     events.send("apply_started", plan_id=planned.plan.plan_id)
-    if not planned.plan.changes:
-        _note(project, planned)
-        events.send("apply_finished", plan_id=planned.plan.plan_id, exit_code=0, **Counts().as_data())
-        return Done()
     settings = project.specs().settings
     tools = _tools(project, engines, wanted, events)
-    recovered = recover(tools, _tables(project))
+    recovered = recover(tools, _tables(project)) if project.ledger.exists else Recovered()
+    if not planned.plan.changes:
+        _note(project, planned)
+        return _with_recovered(Done(), recovered, planned, events)
     _warm(engines, planned)
     work = Work(
         plan=planned.plan,
@@ -418,8 +418,15 @@ def _one_pass(
         to_the_letter=planned.saved,
     )
     done = apply_plan(tools, work)
-    done.steps[:0] = recovered
     keep_progress(project, planned)
+    return _with_recovered(done, recovered, planned, events)
+
+
+def _with_recovered(done: Done, recovered: Recovered, planned: Planned, events: Events) -> Done:
+    """What came of a pass, with what was settled before it. What could not be is an error where it was planned for."""
+    done.steps[:0] = recovered.steps
+    mine = {basis.ingestion for basis in planned.plan.basis} - {name for name, _ in done.errors}
+    done.errors.extend(each for each in recovered.errors if each[0] in mine)
     events.send("apply_finished", plan_id=planned.plan.plan_id, exit_code=done.exit_code, **done.counts.as_data())
     return done
 

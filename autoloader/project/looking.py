@@ -143,11 +143,14 @@ def _unknown(ledger: Ledger, name: str, table: TableState) -> int:
     """How many snapshots since the one that was recorded last are of runs that the state has never heard of.
 
     A run is recorded before it commits anything. So either the state is an older copy of itself, or another state
-    loads into the table as well. Where the recorded snapshot is in the history no more, nothing is told.
+    loads into the table as well. Where the recorded snapshot is in the history no more (the table was rebuilt, or the
+    snapshot expired), fencing tokens that this state has never given away tell it.
     """
     seen = _last_seen(ledger, name)
     if seen is not None and all(info.snapshot_id != seen for info in table.history):
-        return 0
+        tokens = [int(info.summary.get("autoloader.fencing-token", 0)) for info in table.history]
+        ahead = sum(token >= ledger.next_token for token in tokens)
+        return ahead or int(table.fence >= ledger.next_token)
     since = takewhile(lambda info: info.snapshot_id != seen, table.history)
     runs = [info.summary.get("autoloader.run-id") for info in since]
     return sum(run is not None and ledger.run(run) is None for run in runs)

@@ -11,7 +11,7 @@ from autoloader.cost import History
 from autoloader.errors import AutoloaderError, ReadError, SettingsError, SourceError
 from autoloader.inventory import DIFF
 from autoloader.plan import Diagnostic, Severity
-from autoloader.planner import Asked, Looked, Rescued, State, TableFacts, build_plan, refresh_of
+from autoloader.planner import Asked, Looked, Recorded, Rescued, State, TableFacts, build_plan, refresh_of
 from autoloader.project.filling import fingerprints_to_fill, rescued_of, ways_to_fill
 from autoloader.project.looking import Eyes, facts_of, history_of, look_at, look_at_all, state_of, with_rewrites
 from autoloader.project.planned import Planned, Wishes, unknown_ingestion
@@ -50,7 +50,7 @@ def make_plan(eyes: Eyes, specs: ProjectSpecs, wishes: Wishes) -> Planned:
     failed: dict[str, SourceError] = {}
     tables: dict[str, TableFacts | None] = {}
     if not wishes.offline:
-        tables = _tables(eyes, [loaded.spec for loaded in specs.ingestions], state)
+        tables = _tables(eyes, [loaded.spec for loaded in wanted], _removed(specs, state, asked), state)
         looked, failed = look_at_all(eyes, [loaded.spec for loaded in wanted], state, history, asked)
     recipes, problems = _recipes(eyes, wanted, looked, failed)
     looked |= _looked_to_fill(eyes, state, recipes, history, asked)
@@ -184,9 +184,19 @@ def _not_due(specs: ProjectSpecs, state: State, eyes: Eyes) -> dict[str, str]:
     return waiting
 
 
-def _tables(eyes: Eyes, specs: Sequence[IngestionSpec], state: State) -> dict[str, TableFacts | None]:
+def _removed(specs: ProjectSpecs, state: State, asked: Asked) -> list[Recorded]:
+    """Recorded ingestions that are asked for and have no spec any more."""
+    names = {loaded.spec.name for loaded in specs.ingestions}
+    return [recorded for recorded in state.ingestions if recorded.name not in names and asked.takes(recorded.name)]
+
+
+def _tables(
+    eyes: Eyes, specs: Sequence[IngestionSpec], removed: Sequence[Recorded], state: State
+) -> dict[str, TableFacts | None]:
+    """The tables of what is planned for, as specs and state call them; those of others need not be readable."""
     owners = {recorded.table: recorded.name for recorded in state.ingestions if recorded.table}
-    names = {spec.destination.table for spec in specs} | set(owners)
+    known = [*removed, *(recorded for spec in specs if (recorded := state.recorded(spec)) is not None)]
+    names = {spec.destination.table for spec in specs} | {recorded.table for recorded in known if recorded.table}
     return {name: facts_of(eyes.lake, name, eyes.ledger, owners.get(name)) for name in sorted(names)}
 
 

@@ -429,6 +429,15 @@ def test_a_lease_whose_time_is_up_is_taken_over_and_its_holder_fenced(ledger: Le
     assert {row["state"] for row in remembered(ledger).values()} == {"SUCCESS"}
 
 
+def test_a_dead_batch_is_left_to_whoever_has_the_ingestion_alone(ledger: Ledger) -> None:
+    lease = ledger.acquire("flights", "load", "sleeper", 60, NOW)
+    claimed = ledger.claim("run", "flights", "live", diff(paths(1)), lease, now=NOW)
+    ledger.acquire("flights", "alone", "builder", 600, at(100))
+    with pytest.raises(LockBusyError, match="locked by builder"):
+        ledger.take_over(claimed.batch_id, "rescuer", 60, at(101))
+    assert ledger.take_over(claimed.batch_id, "builder", 60, at(102)).token > lease.token
+
+
 def test_another_live_lease_may_not_settle_somebody_elses_batch(ledger: Ledger) -> None:
     lease = ledger.acquire("flights", "load", "a", 60, NOW)
     other = ledger.acquire("flights", "load", "b", 60, NOW)

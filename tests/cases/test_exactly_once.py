@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -397,10 +398,6 @@ def test_a_batch_that_nobody_recorded_is_found_though_its_snapshot_has_expired(
 ) -> None:
     put(local_store, "a.csv", 1)
     declare(player, local_store.root)
-
-    def cut_off() -> None:
-        raise KeyboardInterrupt
-
     with between("committed", cut_off):
         assert player.run("apply", "-y").code == 130
     compact(player)
@@ -410,6 +407,82 @@ def test_a_batch_that_nobody_recorded_is_found_though_its_snapshot_has_expired(
         assert len(table.metadata.snapshots) == 1
     assert "batch_recorded" in [each["operation"] for each in player.report()["operations"]]
     assert pairs(player) == [(1, 1)]
+    settled(player)
+
+
+def cut_off() -> None:
+    raise KeyboardInterrupt
+
+
+def rejected(player: Player) -> list[str]:
+    """Rows that are kept beside the table."""
+    return sorted(row["raw"] for row in player.table("shop.orders__quarantine").to_pylist())
+
+
+QUARANTINE = """
+    schema: {on_bad_row: quarantine, columns: [{name: id, type: long}, {name: n, type: long}]}
+"""
+
+
+@pytest.mark.slow
+def test_a_batch_of_nothing_but_rejected_rows_is_found_and_its_rows_are_kept_once(
+    player: Player, local_store: LocalStore
+) -> None:
+    put(local_store, "a.csv", 1)
+    declare(player, local_store.root, more=QUARANTINE)
+    player.apply()
+    local_store.put("b.csv", "id,n\nx,1\n")
+    with between("committed", cut_off):
+        assert player.run("apply", "-y").code == 130
+    assert "batch_recorded" in [each["operation"] for each in player.report()["operations"]]
+    assert rejected(player) == ["x"]
+    settled(player)
+
+
+@pytest.mark.slow
+def test_a_rebuild_that_is_cut_off_keeps_no_rejected_rows_and_one_that_is_served_keeps_them_once(
+    player: Player, local_store: LocalStore
+) -> None:
+    local_store.put("a.csv", "id,n\n1,1\nx,1\n")
+    declare(player, local_store.root, more=QUARANTINE)
+    player.apply()
+    assert rejected(player) == ["x"]
+    with between("committed", cut_off):
+        assert player.run("apply", "-y", "--refresh", "orders=full").code == 130
+    player.apply()
+    assert rejected(player) == ["x"]
+    with between("swapped", cut_off):
+        assert player.run("apply", "-y", "--refresh", "orders=full").code == 130
+    player.apply()
+    assert rejected(player) == ["x"] * 2  # of the first load and of the rebuild: each is a version of the file
+    player.apply("--refresh", "orders=full")
+    assert rejected(player) == ["x"] * 3
+    settled(player)
+
+
+@pytest.mark.slow
+def test_a_table_that_cannot_be_read_keeps_its_batch_open_and_nobody_else_waits_for_it(
+    player: Player, local_store: LocalStore
+) -> None:
+    put(local_store, "a/1.csv", 1)
+    put(local_store, "b/2.csv", 2)
+    one = SPEC.format(root=f"{local_store.root}a/", source="", more="")
+    player.spec(one + "    ---" + one.replace("orders", "returns").replace("/a/", "/b/"))
+    player.apply()
+    put(local_store, "a/3.csv", 3)
+    with between("committed", cut_off):
+        assert player.run("apply", "-y", "--select", "orders").code == 130
+    with player.iceberg("shop.orders") as table:
+        metadata = Path(table.metadata_location.removeprefix("file://"))
+    aside = metadata.rename(metadata.with_name("aside"))
+    put(local_store, "b/4.csv", 4)
+    report = player.report("--select", "returns")
+    assert next((each["ingestion"], each["status"]) for each in report["operations"]) == ("orders", "failed")
+    assert sorted(row["id"] for row in player.rows("shop.returns")) == [2, 4]
+    assert player.run("apply", "-y").code == 1
+    aside.rename(metadata)
+    assert "batch_recorded" in [each["operation"] for each in player.report()["operations"]]
+    assert pairs(player) == [(1, 1), (3, 1)]
     settled(player)
 
 

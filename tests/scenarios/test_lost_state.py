@@ -109,6 +109,28 @@ def test_a_state_that_was_put_back_to_an_older_copy_is_refused_and_rebuilt_and_n
 
 
 @pytest.mark.slow
+def test_a_state_older_than_a_rebuild_of_its_table_is_refused_although_the_snapshot_that_it_knows_is_gone(
+    player: Player, local_store: LocalStore
+) -> None:
+    state, copy = player.folder / ".autoloader" / "state.db", player.folder / "copy.db"
+    player.spec(SPEC.format(root=local_store.root))
+    local_store.put("1.csv", "day,amount\n1,1\n")
+    player.apply()
+    copy_state(state, copy)
+    local_store.put("2.csv", "day,amount\n2,2\n")
+    player.apply("--refresh", "sales=full")
+
+    copy_state(copy, state)
+    said = player.run("plan")
+    assert said.code == 3, said.out
+    assert "state-behind" in said.out
+    player.apply(code=3)
+    assert player.run("rebuild-ledger", "sales", "-y").code == 0
+    player.no_changes()
+    assert sorted((r["day"], r["amount"]) for r in player.rows("shop.sales")) == [(1, 1), (2, 2)]
+
+
+@pytest.mark.slow
 def test_verify_finds_a_file_version_whose_rows_were_committed_by_two_batches(
     player: Player, local_store: LocalStore
 ) -> None:
