@@ -305,6 +305,8 @@ def _load(tools: Tools, work: Work, change: Change, lease: Lease, done: Done, st
         Whether everything that was planned for it was done.
     """
     name, lane = change.ingestion, change.lane or "live"
+    if "branch_created" in _operations(change) and rebuilding.is_served(tools, work.plan.plan_id, name):
+        return True
     files = _lane_files(_files_left(work, name), name, lane)
     estimate = change.impact
     tools.switch_profile(work.recipes[name].spec.compute.of(lane))

@@ -28,6 +28,12 @@ def branch_of(run_id: str) -> str:
     return f"refresh-{run_id}"
 
 
+def is_served(tools: Tools, plan_id: str, name: str) -> bool:
+    """Whether what a plan builds anew is served already: it was cut off after that, and its batches are recorded."""
+    runs = [run for run in tools.ledger.runs(name) if run.plan_id == plan_id and "rebuild" in (run.extra or {})]
+    return any(batch.state == "recorded" for run in runs for batch in tools.ledger.batches(run.run_id))
+
+
 def pins(recipe: Recipe, requests: Sequence[tuple[str, str]]) -> dict[str, Any]:
     """What is recorded once the rebuilt table is served, as data that is kept with the run for recovery."""
     return {"recipe": recipe.to_data(), "requests": [list(each) for each in requests]}

@@ -461,6 +461,27 @@ def test_a_rebuild_that_is_cut_off_keeps_no_rejected_rows_and_one_that_is_served
 
 
 @pytest.mark.slow
+def test_a_saved_rebuild_that_is_cut_off_once_it_is_served_is_not_built_again(
+    player: Player, local_store: LocalStore
+) -> None:
+    put(local_store, "a.csv", 1)
+    declare(player, local_store.root)
+    player.apply()
+    put(local_store, "b.csv", 2)
+    saved = str(player.folder / "saved.plan")
+    player.plan("--refresh", "orders=full", "--out", saved)
+    with between("swapped", cut_off):
+        assert player.run("apply", saved).code == 130
+    said = player.run("apply", saved, "--format", "json")
+    assert said.code == 0, said.out + said.err
+    done = [each["operation"] for each in said.json["operations"]]
+    assert "batch_recorded" in done
+    assert "branch_created" not in done
+    assert pairs(player) == [(1, 1), (2, 1)]
+    settled(player)
+
+
+@pytest.mark.slow
 def test_a_table_that_cannot_be_read_keeps_its_batch_open_and_nobody_else_waits_for_it(
     player: Player, local_store: LocalStore
 ) -> None:
