@@ -56,6 +56,7 @@ def resolve(
     dialect = _pinned_dialect(spec, row)
     known_format = spec.source.format or (dialect or {}).get("format")
     standing, notes = _standing(spec, declared, pinned, row)
+    standing = standing and _with_folders(standing, spec.source.partitions)
     sample = sample_of(files, every=sampling)
     if sample is None or (standing is not None and dialect is not None and spec.table_schema.new_columns != "add"):
         return Recipe(spec, known_format, standing, dialect, notes)
@@ -139,6 +140,17 @@ def _standing(
     keeps = "new_columns: add keeps reading them; to leave them out, set it to rescue or ignore"
     notes = (f"{spec.name}: {', '.join(gone)} not declared any more; {keeps}",) if gone else ()
     return TableSchema(tuple(dict.fromkeys([*ordered, *held.values()]))), notes
+
+
+def _with_folders(standing: TableSchema, partitions: Mapping[str, str]) -> TableSchema:
+    """The columns with those that folders give, which are declared as well; one that has grown wider stays so."""
+    columns = {c.name.casefold(): c for c in standing.columns}
+    for name, text in partitions.items():
+        kind = schemas.parse_type(text)
+        known = columns.get(name.casefold(), Column(name, kind))
+        grown = schemas.is_promotion(kind, known.type)
+        columns[name.casefold()] = known if grown else replace(known, type=kind)
+    return TableSchema(tuple(columns.values()))
 
 
 def _held(column: Column, pinned: TableSchema, before: Mapping[str, str]) -> Column:

@@ -80,7 +80,8 @@ def layout(raw: Raw, contract: ReadContract) -> Layout:
         ReadError: `missing_columns: fail`, `new_columns: fail` or `type_change: fail` has struck.
     """
     by_name = {c.name.casefold(): c for c in raw.columns}
-    parts = {n.casefold(): i for i, n in enumerate(partition_columns(contract))}
+    names = enumerate(partition_columns(contract))
+    parts = {n.casefold(): i for i, n in names if contract.schema.find(n) is not None}
     targets = []
     for column in contract.schema.columns:
         source = by_name.pop(column.file_name.casefold(), None)

@@ -461,6 +461,18 @@ def test_43_a_file_that_contradicts_its_folder_has_bad_rows(tmp_path: Path) -> N
     assert found.rejects == [(2, "month", "2", "differs from the value of the folder")]
 
 
+def test_43_a_column_with_the_name_of_a_folder_that_the_table_has_not_is_kept(tmp_path: Path) -> None:
+    found = read(
+        tmp_path,
+        "v,month\n1,5\n",
+        {"v": "int"},
+        key="month=01/x.csv",
+        partitions={"month": "int"},
+        new_columns="rescue",
+    )
+    assert found.rows == [{"v": 1, "_src_row": 0, "_rescued": '{"month":"5"}'}]
+
+
 @pytest.mark.parametrize(("bad", "limit", "passes"), [(5, "5%", True), (6, "5%", False), (5, 5, True), (6, 5, False)])
 def test_44_exactly_at_the_limit_of_bad_rows_passes_and_one_more_does_not(
     bad: int, limit: object, passes: bool, tmp_path: Path

@@ -195,3 +195,25 @@ def test_a_file_that_is_set_aside_and_the_run_lead_to_the_rows_that_were_refused
         assert "shop.orders__quarantine" in said
         assert "bad.csv: Row 2, column price: 'y' is not" in said
     assert "shop.orders__quarantine" in player.run("files", "orders").out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("more", ["add", "ignore"])
+def test_folders_give_columns_beside_declared_ones_and_a_new_type_of_one_takes_a_rebuild(
+    player: Player, local_store: LocalStore, more: str
+) -> None:
+    def declared(partitions: str) -> str:
+        text = SPEC.format(root=local_store.root, schema=f"columns: [{{name: id, type: int}}], new_columns: {more}")
+        return text.replace('/"}', f'/", partitions: {{{partitions}}}}}')
+
+    local_store.put("year=2024/a.csv", "id\n1\n")
+    player.spec(declared("year: int"))
+    player.apply()
+    assert player.rows("shop.orders") == [{"id": 1, "year": 2024}]
+    player.spec(declared("year: string"))
+    said = player.run("plan")
+    assert said.code == 3
+    assert "retype year: int -> string" in said.out
+    player.apply("--refresh", "orders=full")
+    assert player.rows("shop.orders") == [{"id": 1, "year": "2024"}]
+    player.no_changes()
