@@ -1,9 +1,9 @@
 """A plan kept on disk: a folder, or an archive when the name ends in `.zip`.
 
 Holds `plan.json` (the document of `plan`), `files.parquet` (every file's disposition), `specs.json` (the
-specs it was made from, as data) and `prices.json`. No credential is in any of them: specs cannot hold one,
-and storage settings stay out. Written whole or not at all, and read only as it was written: `plan.json` tells the
-SHA-256 of the other three.
+specs it was made from, as data), `prices.json` and `place.json` (the folder of specs, as it was named). No credential
+is in any of them: specs cannot hold one, and storage settings stay out. Written whole or not at all, and read only as
+it was written: `plan.json` tells the SHA-256 of the others.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ PLAN: Final = "plan.json"
 FILES: Final = "files.parquet"
 SPECS: Final = "specs.json"
 PRICES: Final = "prices.json"
+PLACE: Final = "place.json"
 PARTS: Final = "parts"
 """Key of `plan.json`, beside those of the plan: file name -> SHA-256 in hex, of the files saved with it."""
 
@@ -47,12 +48,14 @@ class SavedPlan:
         files: Every file's disposition, `inventory.DIFF`.
         specs: Ingestion name -> its spec as data.
         prices: The price book as data; empty where it was not kept.
+        folder: The folder of specs, as it was named; None where it was not kept.
     """
 
     plan: Plan
     files: pa.Table
     specs: Mapping[str, dict[str, Any]]
     prices: Mapping[str, Any] = field(default_factory=dict)
+    folder: str | None = None
 
 
 def save(
@@ -61,6 +64,7 @@ def save(
     files: pa.Table,
     specs: Mapping[str, Mapping[str, Any]],
     prices: Prices | None = None,
+    folder: str | None = None,
 ) -> None:
     """Write a plan; one that is there under the same name is replaced.
 
@@ -70,6 +74,7 @@ def save(
         files: Every file's disposition, `inventory.DIFF`.
         specs: Ingestion name -> its spec as data.
         prices: The price book.
+        folder: The folder of specs, as it was named; None = it is not kept.
 
     Raises:
         SettingsError: The target cannot be written, or it is a folder that holds something else.
@@ -78,6 +83,7 @@ def save(
         FILES: _parquet(files),
         SPECS: _json({name: dict(spec) for name, spec in specs.items()}),
         PRICES: _json(prices.model_dump(mode="json") if prices is not None else {}),
+        PLACE: _json({"folder": folder}),
     }
     content = {PLAN: _json({**to_json(plan), PARTS: {name: _seal(part) for name, part in parts.items()}}), **parts}
     try:
@@ -171,7 +177,8 @@ def load(source: Path) -> SavedPlan:
         raise _damaged(source, FILES, error) from error
     specs = _parsed(source, SPECS, content[SPECS]) if SPECS in content else {}
     prices = _parsed(source, PRICES, content[PRICES]) if PRICES in content else {}
-    return SavedPlan(plan, files, specs, prices)
+    place = _parsed(source, PLACE, content[PLACE]) if PLACE in content else {}
+    return SavedPlan(plan, files, specs, prices, place.get("folder"))
 
 
 def _plan(source: Path, data: dict[str, Any]) -> Plan:
@@ -182,7 +189,7 @@ def _plan(source: Path, data: dict[str, Any]) -> Plan:
 
 
 def _content(source: Path) -> dict[str, bytes]:
-    names = (PLAN, FILES, SPECS, PRICES)
+    names = (PLAN, FILES, SPECS, PRICES, PLACE)
     try:
         if source.is_dir():
             return {name: (source / name).read_bytes() for name in names if (source / name).is_file()}

@@ -19,6 +19,7 @@ ENGINES = ("auto", "local", "cluster", "connect", "sail")
 
 @click.command()
 @click.argument("target", default="ingestions")
+@click.option("--folder", metavar="DIR", help="Folder of specs of a saved plan.  [default: as it was planned]")
 @click.option("--env", "env", metavar="NAME", help="Overlay of env/NAME.yml below the folder.")
 @click.option("--var", "variables", multiple=True, metavar="KEY=VALUE", help="Set vars.KEY (repeatable).")
 @selection_options
@@ -33,6 +34,7 @@ ENGINES = ("auto", "local", "cluster", "connect", "sail")
 @click.option("--format", "output", type=click.Choice(("text", "json")), default="text", show_default=True)
 def apply(  # one parameter per option of the contract
     target: str,
+    folder: str | None,
     env: str | None,
     variables: tuple[str, ...],
     select: tuple[str, ...],
@@ -59,6 +61,11 @@ def apply(  # one parameter per option of the contract
             f"There is no plan and no folder of specs {target!r}.",
             fix="Save a plan first:\n  autoloader plan --out FILE",
         )
+    if not saved and folder is not None:
+        raise SettingsError(
+            f"--folder belongs to a saved plan, and {target!r} is none.",
+            fix=f"Name the folder alone:\n  autoloader apply {folder}",
+        )
     if not saved and not approved and resume is None and not sys.stdin.isatty():
         raise SettingsError(
             "There is no terminal to ask on.",
@@ -77,7 +84,7 @@ def apply(  # one parameter per option of the contract
     engines: Any = None
     if saved:
         _refuse_wishes(target, wishes)
-        project, planned = _from_saved(Path(target), env, variables)
+        project, planned = _from_saved(Path(target), folder, env, variables)
     else:
         project = open_project(target, env, variables)
         with talking() as talk:
@@ -116,10 +123,10 @@ def _is_saved_plan(target: Path) -> bool:
     return target.is_file() or (target / "plan.json").is_file()
 
 
-def _from_saved(target: Path, env: str | None, variables: tuple[str, ...]) -> tuple[Any, Any]:
+def _from_saved(target: Path, folder: str | None, env: str | None, variables: tuple[str, ...]) -> tuple[Any, Any]:
     from autoloader.project import Project
 
-    return Project.from_saved_plan(target, env=env, variables=pairs(variables, "--var"))
+    return Project.from_saved_plan(target, folder=folder, env=env, variables=pairs(variables, "--var"))
 
 
 def _refuse_wishes(target: str, wishes: Any) -> None:

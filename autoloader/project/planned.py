@@ -153,6 +153,7 @@ class Planned:
         saved: Whether it was read from disk.
         recovered: What was settled of earlier runs right before it was made.
         prices: The price book that it was priced with; None = read from disk.
+        folder: The folder of specs, as it was named; None = it is not known.
     """
 
     plan: Plan
@@ -161,6 +162,7 @@ class Planned:
     saved: bool = False
     recovered: tuple[Step, ...] = ()
     prices: Prices | None = None
+    folder: str | None = None
 
     @property
     def refused(self) -> bool:
@@ -215,7 +217,7 @@ class Planned:
         """Write the saved plan: a folder, or an archive when the name ends in `.zip`."""
         from autoloader import savedplan
 
-        savedplan.save(Path(target), self.plan, self.table, self.specs, self.prices)
+        savedplan.save(Path(target), self.plan, self.table, self.specs, self.prices, self.folder)
 
     def save_json(self, target: str | Path) -> None:
         """Write the JSON alone.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cached_property, partial
@@ -140,7 +141,8 @@ class Project:
             raise SettingsError(f"{wishes!r} are no wishes.", fix='Name what is wanted: project.plan(select="flights")')
         from autoloader.project.planning import make_plan
 
-        return make_plan(self.eyes(talk), self.specs(), wishes or Wishes.of(**wanted))
+        planned = make_plan(self.eyes(talk), self.specs(), wishes or Wishes.of(**wanted))
+        return replace(planned, folder=str(self._folder))
 
     def write_schemas(self, planned: Planned) -> list[str]:
         """Declare in the spec files what a plan has inferred; one sentence per spec that was changed.
@@ -222,13 +224,14 @@ class Project:
 
     @classmethod
     def from_saved_plan(
-        cls, target: str | Path, *, folder: str | Path = "ingestions", **others: Any
+        cls, target: str | Path, *, folder: str | Path | None = None, **others: Any
     ) -> tuple[Project, Planned]:
-        """The project in the working directory, and a plan that was saved for it."""
+        """The project of a saved plan, and the plan; `folder` where its specs lie elsewhere by now."""
         from autoloader import savedplan
 
         saved = savedplan.load(Path(target))
-        return cls(folder, **others), Planned(saved.plan, saved.files, saved.specs, saved=True)
+        project = cls(folder or saved.folder or "ingestions", **others)
+        return project, Planned(saved.plan, saved.files, saved.specs, saved=True, folder=saved.folder)
 
     def preview(self, name: str, *, files: int = 3, rows: int = 20, file: str | None = None) -> Shown:
         """The rows that apply would load from a few files, and those that it would reject."""

@@ -264,6 +264,22 @@ def test_a_saved_plan_that_may_cost_more_than_the_apply_is_to_spend_is_refused(s
     assert small.files() == before
 
 
+@pytest.mark.parametrize("saved", ["plan.zip", "plan"])
+def test_a_saved_plan_of_another_folder_is_applied_without_naming_the_folder(small: Player, saved: str) -> None:
+    (small.folder / "ingestions").rename(small.folder / "specs")
+    assert small.run("plan", "specs", "--offline", "--out", saved).code == 0
+    said = small.run("apply", saved)
+    assert said.code == 0, said.err
+
+
+def test_a_saved_plan_whose_folder_lies_elsewhere_by_now_is_applied_with_it(small: Player) -> None:
+    assert small.run("plan", "--offline", "--out", "saved").code == 0
+    (small.folder / "ingestions").rename(small.folder / "feeds")
+    assert small.run("apply", "saved").code == 1
+    assert small.run("apply", "saved", "--folder", "feeds").code == 0
+    assert small.run("apply", "feeds", "--folder", "specs", "-y").code == 1
+
+
 @pytest.mark.parametrize(
     "words", [("--select", "a"), ("--due",), ("--reingest", "a=**"), ("--refresh", "a=full"), ("--resume", "x")]
 )
