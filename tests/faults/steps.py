@@ -62,6 +62,7 @@ REBUILD: Final = (
     Step("rebuild: all batches are on the branch", "autoloader.lake:Lake.swap", "before", times=1),
     Step("rebuild: the branch is served, not answered", "autoloader.lake.tables:swap", times=1),
     Step("rebuild: the branch is served", "autoloader.lake:Lake.swap", times=1),
+    Step("rebuild: rejected rows are kept", "autoloader.lake.tables:_commit_quarantine", within=_REBUILD, times=1),
     Step("rebuild: a batch is recorded", _RECORD, within=_REBUILD, times=3),
     Step("rebuild: old files are cleared", f"{_LEDGER}.marks:Marks.clear_rows", within=_REBUILD, times=1),
 )
