@@ -22,16 +22,13 @@ _LOOK_EVERY_S: Final = 0.25
 
 def show_error(error: AutoloaderError) -> None:
     """Print what, why and fix on stderr, in that order, file names escaped."""
-    from autoloader.render import escape_terminal
+    from autoloader.render import escape_lines
 
-    click.echo(click.style("Error: ", fg="red", bold=True) + _safe(escape_terminal, error.what), err=True)
+    head = click.style("Error: ", fg="red", bold=True) if wants_color(sys.stderr) else "Error: "
+    click.echo(head + escape_lines(error.what), err=True)
     for part in (error.why, error.fix):
         if part:
-            click.echo(_safe(escape_terminal, part), err=True)
-
-
-def _safe(escape: Any, text: str) -> str:
-    return "\n".join(escape(line) for line in text.splitlines())
+            click.echo(escape_lines(part), err=True)
 
 
 def say(text: str) -> None:

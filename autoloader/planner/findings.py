@@ -159,7 +159,7 @@ def _nothing_matches(case: Case) -> tuple[Diagnostic, ...]:
     if keys:
         patterns = spec.source.include or default_include(spec.source.format)
         summary = f"{spec.name}: no file below {spec.source.path} matches {', '.join(patterns)}"
-        near = "\n".join(f"  {key}" for key in nearest(patterns, keys, 5))
+        near = "\n".join(f"  {_on_one_line(key)}" for key in nearest(patterns, keys, 5))
         there = max(len(keys), unmatched.num_rows)
         return (Diagnostic(Severity.ERROR, summary, f"{files_text(there)} there. The nearest:\n{near}"),)
     if loaded_count(case):
@@ -167,6 +167,14 @@ def _nothing_matches(case: Case) -> tuple[Diagnostic, ...]:
     there = f"{hidden:,} hidden files are there" if hidden else "It may be empty still"
     detail = f"{there}; nothing is loaded until files arrive."
     return (Diagnostic(Severity.WARNING, f"{spec.name}: there is no file below {spec.source.path}", detail),)
+
+
+def _on_one_line(key: str) -> str:
+    """A key that stays in its line of a detail, whatever letters it has."""
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape", "backslashreplace").decode("ascii")
+        for letter in key
+    )
 
 
 def _unmatched(files: pa.Table) -> pa.Table:
@@ -189,6 +197,6 @@ def _undated(case: Case) -> tuple[Diagnostic, ...]:
     bad = work.filter(pc.is_null(work["data_date"]))
     if bad.num_rows == 0:
         return ()
-    keys = "\n".join(f"  {key}" for key in bad["key"].slice(0, 5).to_pylist())
+    keys = "\n".join(f"  {_on_one_line(key)}" for key in bad["key"].slice(0, 5).to_pylist())
     summary = f"{case.spec.name}: no date in {files_text(bad.num_rows)} where path_date says; loaded as live files"
     return (Diagnostic(Severity.WARNING, summary, keys),)

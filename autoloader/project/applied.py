@@ -156,7 +156,7 @@ class Report:
         """What was not done, and why; not yet escaped."""
         found = _not_loaded(self.done.problems)
         for name, error in self.done.errors:
-            head, *rest = str(error).splitlines()
+            head, *rest = str(error).split("\n")
             found += [f"Error in {name}: {head}", *(f"  {line}" for line in rest)]
         if self.waiting_files:
             found.append(f"Left for a later run: {plural(self.waiting_files, 'file')}.")

@@ -1,7 +1,7 @@
 """Values as text for people: terminal, Markdown, HTML. Pure; reads values, decides nothing."""
 
 from autoloader.render.figures import bytes_text, count_text, money_text, plural, seconds_text, time_text
-from autoloader.render.inert import escape_terminal
+from autoloader.render.inert import escape_lines, escape_terminal
 from autoloader.render.markup import escape_markdown, plan_fragment, plan_html, plan_markdown, progress_html, table_html
 from autoloader.render.steps import operation_text, step_name
 from autoloader.render.tables import table_text
@@ -11,6 +11,7 @@ __all__ = [
     "bytes_text",
     "count_text",
     "errors_text",
+    "escape_lines",
     "escape_markdown",
     "escape_terminal",
     "money_text",

@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
+from typing import Final
+
+_COMMAND: Final = re.compile(r"(?<=#)#(?=\[|vso\[)|(?<!\S):(?=:)")
+"""What makes a word a command in the log of a build server, also where a line is wrapped before it."""
 
 
 def escape_terminal(text: str) -> str:
     r"""Text without anything that a terminal would act on.
 
     Returns:
-        The same text with control, format (direction) and surrogate characters written as `\n`, `\x1b`, `\u202e`.
+        The same text with control, format (direction) and surrogate characters written as `\n`, `\x1b`, `\u202e`, and
+        what a build server takes for a command in its log (`::error::`, `##[error]`) broken up by an escape.
     """
-    if text.isascii() and text.isprintable():
+    plain = text.isascii() and text.isprintable()
+    return _without_commands(text if plain else "".join(_inert(letter) for letter in text))
+
+
+def escape_lines(text: str) -> str:
+    """Text of several lines of our own, each made harmless; only a line feed begins another one."""
+    return "\n".join(escape_terminal(line) for line in text.split("\n"))
+
+
+def _without_commands(text: str) -> str:
+    if "::" not in text and "##" not in text:
         return text
-    return "".join(_inert(letter) for letter in text)
+    return _COMMAND.sub(lambda match: rf"\x{ord(match.group()):02x}", text)
 
 
 def _inert(letter: str) -> str:

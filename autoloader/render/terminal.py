@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from autoloader.plan import Action, Change, Diagnostic, Impact, Plan, Severity
 from autoloader.render.figures import bytes_text, count_text, money_text, plural, time_text
-from autoloader.render.inert import escape_terminal, paint
+from autoloader.render.inert import escape_lines, escape_terminal, paint
 from autoloader.render.steps import PLAIN, operation_lines
 
 if TYPE_CHECKING:
@@ -145,7 +145,8 @@ def _diagnostics(diagnostics: Sequence[Diagnostic], color: bool) -> Iterator[str
         }[found.severity]
         place = f"{escape_terminal(found.file)}:{found.line}: " if found.file and found.line else ""
         yield paint(f"{word}: {place}{escape_terminal(found.summary)}", code, color)
-        yield from (f"  {escape_terminal(line)}" for line in found.detail.splitlines())
+        if found.detail:
+            yield from (f"  {line}" for line in escape_lines(found.detail).split("\n"))
 
 
 def _change(change: Change, length: str, color: bool, width: int) -> Iterator[str]:

@@ -264,6 +264,29 @@ def test_a_saved_plan_that_may_cost_more_than_the_apply_is_to_spend_is_refused(s
     assert small.files() == before
 
 
+def test_the_name_of_a_file_cannot_begin_a_line_of_a_build_log(small: Player) -> None:
+    (small.folder / "in" / "a.csv").rename(small.folder / "in" / "x\n::error::owned ##[error]b.dat")
+    small.spec("name: a\nsource: {path: in/, format: csv, include: ['*.csv']}\ndestination: {table: a.a}\n")
+    said = small.run("plan")
+    assert said.code == 1
+    assert r"x\n::error::owned #\x23[error]b.dat" in said.out
+    assert not [line for line in said.out.splitlines() if line.strip().startswith("::")]
+
+
+@pytest.mark.parametrize("variable", [None, "NO_COLOR"])
+def test_an_error_has_no_color_where_none_is_wanted(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], variable: str | None
+) -> None:
+    from autoloader.cli.console import show_error
+    from autoloader.errors import SettingsError
+
+    if variable:
+        monkeypatch.setenv(variable, "1")
+        monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    show_error(SettingsError("No."))
+    assert capfd.readouterr().err == "Error: No.\n"
+
+
 @pytest.mark.parametrize("saved", ["plan.zip", "plan"])
 def test_a_saved_plan_of_another_folder_is_applied_without_naming_the_folder(small: Player, saved: str) -> None:
     (small.folder / "ingestions").rename(small.folder / "specs")

@@ -128,6 +128,29 @@ def test_control_and_direction_characters_are_written_out_on_a_terminal(text: st
     assert escape_terminal(text) == inert
 
 
+@pytest.mark.parametrize(
+    ("text", "inert"),
+    [
+        ("::error::x", "\\x3a:error::x"),
+        ("  ::set-output", "  \\x3a:set-output"),
+        ("a b ::error::x", "a b \\x3a:error::x"),
+        ("a::b", "a::b"),
+        ("##[error]x", "#\\x23[error]x"),
+        ("in ##vso[task]", "in #\\x23vso[task]"),
+        ("## a", "## a"),
+    ],
+)
+def test_commands_of_build_servers_are_written_out(text: str, inert: str) -> None:
+    assert escape_terminal(text) == inert
+
+
+def test_a_detail_keeps_its_lines_and_no_other_break_makes_one() -> None:
+    found = Diagnostic(Severity.ERROR, "s", "One\nTwo\u2028::error::three\r::error::four")
+    assert plan_text(_plan(diagnostics=(found,))).splitlines()[:3] == [
+        "Error: s", "  One", r"  Two\u2028::error::three\r::error::four",
+    ]  # fmt: skip
+
+
 def test_a_hostile_name_is_inert_in_text() -> None:
     text = plan_text(_plan(_load(HOSTILE, HOSTILE)), length="full", files=_files(HOSTILE))
     assert "\x1b" not in text
