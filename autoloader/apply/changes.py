@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -51,6 +52,8 @@ def update(tools: Tools, recipe: Recipe, row: IngestionRow) -> IngestionRow:
         gone = tuple(k for k in before.get("properties") or () if k not in destination.properties)
         ours = destination.sort_by or before.get("sort_by")
         sort_by = destination.sort_by if ours and destination.sort_by != table.sort_by else None
+        if _leave(recipe, row, table.schema):
+            partition_by = sort_by = None  # the layout comes with the rebuilt table
         if partition_by is not None or sort_by is not None or missing or gone:
             columns = _columns_to_lay_out_by(recipe, row, table.schema)
             tools.lake.evolve(
@@ -63,6 +66,11 @@ def update(tools: Tools, recipe: Recipe, row: IngestionRow) -> IngestionRow:
             )
     spec_only = replace(recipe, schema=None)  # columns change with the table's own, in `change_schema`
     return tools.ledger.put_ingestion(row_of(spec_only, row), now=tools.clock(), actor=tools.holder)
+
+
+def _leave(recipe: Recipe, row: IngestionRow, table: TableSchema) -> tuple[str, ...]:
+    """Columns that leave the table for others of their names, with a rebuild."""
+    return () if recipe.schema is None else rebuilt(table, _known(row, table), recipe.schema).drops
 
 
 def _columns_to_lay_out_by(recipe: Recipe, row: IngestionRow, table: TableSchema) -> SchemaUpdate | None:
@@ -119,7 +127,28 @@ def foreseen(tools: Tools, recipe: Recipe, row: IngestionRow) -> SchemaUpdate | 
     table = tools.lake.table(recipe.spec.destination.table)
     if table is None or recipe.schema is None or not compare(table.schema, recipe.schema):
         return None
-    return rebuilt(table.schema, _known(row, table.schema), recipe.schema)
+    update = rebuilt(table.schema, _known(row, table.schema), recipe.schema)
+    destination = recipe.spec.destination
+    if not update.drops:
+        return update
+    return replace(update, partition_by=destination.partition_by, sort_by=destination.sort_by or None)
+
+
+def free_layout(tools: Tools, name: str, gone: Sequence[str]) -> SchemaUpdate | None:
+    """Take columns that are to leave a table out of its layout, by metadata alone: Iceberg needs what it names.
+
+    Returns:
+        What brings the layout back; None where it did not change.
+    """
+    table, out = tools.lake.table(name), {column.casefold() for column in gone}
+    if table is None:
+        return None
+    kept = tuple(t for t in table.partition_by if partition_field(t).column.partition(".")[0].casefold() not in out)
+    sorts = any(sort_term(term).column.casefold() in out for term in table.sort_by or ())
+    if kept == table.partition_by and not sorts:
+        return None
+    tools.lake.evolve(name, partition_by=kept, sort_by=() if sorts else None)
+    return SchemaUpdate(table.schema, partition_by=table.partition_by, sort_by=table.sort_by)
 
 
 def schema_update(known: TableSchema, wanted: TableSchema) -> SchemaUpdate:

@@ -73,6 +73,7 @@ def rebuild_aside(
         IncompleteError: It was stopped or a file failed; the old table stays.
     """
     branch, table = target.branch or branch_of(target.run_id), target.table
+    layout = changes.free_layout(tools, table, target.foreseen.drops if target.foreseen else ())
     try:
         with steps.step("branch_created", table=table):
             tools.lake.remove_branch(table, branch)
@@ -92,6 +93,8 @@ def rebuild_aside(
             )
     except BaseException:
         tools.lake.remove_branch(table, branch)
+        if layout is not None:
+            tools.lake.evolve(table, partition_by=layout.partition_by, sort_by=layout.sort_by)
         raise
     tools.at("swapped")
     with steps.step("processed_files_cleared") as details:

@@ -135,11 +135,15 @@ class SchemaUpdate:
         target: The data columns as they shall be; columns of the table that are not named stay.
         renames: (old path, new name) pairs, paths with dots for nested fields; done first.
         drops: Top-level columns that leave the schema (their data stays in the files).
+        partition_by: How the table is partitioned once a branch is swapped in with the update; None: as before.
+        sort_by: How it is sorted from then on; None: as before.
     """
 
     target: TableSchema
     renames: tuple[tuple[str, str], ...] = ()
     drops: tuple[str, ...] = ()
+    partition_by: tuple[str, ...] | None = None
+    sort_by: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

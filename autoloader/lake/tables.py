@@ -332,6 +332,10 @@ def swap(
         if schema_update is not None:
             with transaction.update_schema() as update:
                 apply_update(update, table.schema(), schema_update)
+            if schema_update.partition_by is not None:
+                _repartition(transaction, table, schema_update.partition_by)
+            if schema_update.sort_by is not None:
+                _reorder(transaction, schema_update.sort_by)
         batches = [
             (summary[BATCH_ID], snapshot.snapshot_id)
             for snapshot in ancestors_of(table.metadata.snapshot_by_name(branch), table.metadata)

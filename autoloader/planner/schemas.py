@@ -9,6 +9,7 @@ from autoloader.planner.facts import Rescued, TableFacts
 from autoloader.planner.impacts import rewriting
 from autoloader.planner.loads import Case
 from autoloader.schema import ChangeClass, SchemaChange, TableSchema, compare_in, to_data
+from autoloader.spec import partition_field
 
 
 def schema_change(case: Case) -> Change | None:
@@ -104,11 +105,28 @@ def _listed(changes: tuple[SchemaChange, ...]) -> str:
 
 
 def _block(case: Case, changes: tuple[SchemaChange, ...]) -> Block | None:
-    if _worst(changes) != ChangeClass.INCOMPATIBLE or (case.refresh is not None and case.refresh[0] == "full"):
+    if _worst(changes) != ChangeClass.INCOMPATIBLE:
         return None
-    bad = next(change for change in changes if change.change_class == ChangeClass.INCOMPATIBLE)
+    unfit = [change for change in changes if change.change_class == ChangeClass.INCOMPATIBLE]
+    if kept := next((change for change in unfit if change.column.casefold() in _partitions(case)), None):
+        return Block(
+            "schema",
+            f"{kept}: {case.spec.destination.table} is partitioned by its values, and Iceberg keeps the name for them."
+            f" Give the new column another name (from: {kept.column}), and rebuild:"
+            f" autoloader plan --refresh {case.spec.name}=full",
+        )
+    if case.refresh is not None and case.refresh[0] == "full":
+        return None
+    bad = unfit[0]
     return Block(
         "schema",
         f"{bad}: the rows of {case.spec.destination.table} cannot be read so."
         f" Rebuild the table aside and swap it in: autoloader plan --refresh {case.spec.name}=full",
     )
+
+
+def _partitions(case: Case) -> frozenset[str]:
+    """Columns whose values themselves partition the table, in lower case."""
+    destination = (case.recorded.spec.get("destination") or {}) if case.recorded is not None else {}
+    fields = map(partition_field, destination.get("partition_by") or ())
+    return frozenset(field.column.casefold() for field in fields if field.transform == "identity")

@@ -933,3 +933,53 @@ def test_a_rebuild_gives_a_column_the_name_of_one_that_was_left(player: Player, 
     assert player.rows("shop.orders") == [{"id": 1, "m": 2}]
     clean(player)
     player.no_changes()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [("sort_by: [n desc]", "sort_by: [n desc]"),
+     ("partition_by: ['bucket[2](n)', id]", "partition_by: [id, 'bucket[2](n)']"),
+     ("partition_by: [id]", "partition_by: ['month(n)']")],
+)  # fmt: skip
+def test_a_rebuild_changes_the_type_of_a_column_that_the_table_is_laid_out_by(
+    player: Player, local_store: LocalStore, before: str, after: str
+) -> None:
+    local_store.put("a.csv", "id,n\n1,2024-01-05\n")
+    spec = 'name: orders\nsource: {{path: "{}"}}\ndestination: {{table: shop.orders, {}}}\nschema: {{columns: [{}]}}\n'
+    for kind, layout, words in (("string", before, ()), ("date", after, ("--refresh", "orders=full"))):
+        columns = f"{{name: id, type: int}}, {{name: n, type: {kind}}}"
+        player.spec(spec.format(local_store.root, layout, columns))
+        player.apply(*words)
+    local_store.put("b.csv", "id,n\n2,2024-02-05\n")
+    player.apply()
+    assert sorted((row["id"], str(row["n"])) for row in player.rows("shop.orders")) == [
+        (1, "2024-01-05"),
+        (2, "2024-02-05"),
+    ]
+    with player.iceberg("shop.orders") as table:
+        laid = [*table.spec().fields, *table.sort_order().fields]
+        assert len(laid) == len(after.split(","))
+        assert {field.source_id for field in laid} <= {field.field_id for field in table.schema().fields}
+    clean(player)
+    player.no_changes()
+
+
+@pytest.mark.slow
+def test_a_column_whose_values_partition_the_table_gets_its_new_type_under_another_name(
+    player: Player, local_store: LocalStore
+) -> None:
+    local_store.put("a.csv", "id,n\n1,5\n")
+    spec = 'name: orders\nsource: {{path: "{}"}}\ndestination: {{table: shop.orders, partition_by: [{}]}}\n'
+    spec += "schema: {{columns: [{{name: id, type: int}}, {}]}}\n"
+    player.spec(spec.format(local_store.root, "n", "{name: n, type: string}"))
+    player.apply()
+    player.spec(spec.format(local_store.root, "n", "{name: n, type: int}"))
+    said = player.run("plan", "--refresh", "orders=full")
+    assert said.code == 3
+    assert "Give the new column another name (from: n)" in " ".join(said.out.split())
+    player.spec(spec.format(local_store.root, "m", "{name: m, type: int, from: n}"))
+    player.apply("--refresh", "orders=full")
+    assert player.rows("shop.orders") == [{"id": 1, "m": 5}]
+    clean(player)
+    player.no_changes()

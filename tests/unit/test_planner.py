@@ -451,6 +451,20 @@ def test_a_schema_change_is_classified(wanted: str, kind: str, blocked: str | No
     assert (change.blocked.by if change.blocked else None) == blocked
 
 
+def test_a_column_whose_values_partition_the_table_keeps_its_type_also_in_a_rebuild() -> None:
+    spec = spec_of(destination={"table": "shop.sales", "partition_by": ["x"]})
+    plan = plan_of(
+        [A],
+        [remembered(A)],
+        spec,
+        recorded=recorded_of(spec, schema=INTS),
+        schemas={"sales": from_data([{"name": "x", "type": "date"}])},
+        asked=Asked(refresh={"sales": "full"}),
+    )
+    assert all(change.blocked is not None and change.blocked.by == "schema" for change in plan.changes)
+    assert "from: x" in plan_text(plan)
+
+
 def test_a_guardrail_that_denies_holds_every_load_back() -> None:
     settings = Settings.model_validate({"guardrails": {"max_files": {"warn": 1, "deny": 2}}})
     two = plan_of([A, B], settings=settings)
