@@ -47,7 +47,7 @@ from autoloader.render import (
     table_html,
     table_text,
 )
-from autoloader.spec import Settings
+from autoloader.spec import Limits, Settings
 
 if TYPE_CHECKING:
     from autoloader.project.project import Project
@@ -523,6 +523,8 @@ def _budget(
 ) -> Budget:
     """Where loading stops: the spec's own limits and the guardrails, whichever comes first.
 
+    A table that is built anew cannot leave a rest for later: the plan shows it whole, and only guardrails bound it.
+
     Args:
         settings: The project's.
         planned: The plan that is applied.
@@ -531,7 +533,8 @@ def _budget(
         before_usd: Dollars that it has spent before this change.
     """
     spec = _recipe(planned, change).spec
-    limits, rails = spec.limits, settings.guardrails
+    rebuilds = any(each.operation == "branch_created" for each in change.operations)
+    limits, rails = Limits() if rebuilds else spec.limits, settings.guardrails
     profile = settings.compute.get(spec.compute.of(change.lane or "live"))
     of_all = [amount for amount in (max_usd, rails.max_usd.deny if rails.max_usd else None) if amount is not None]
     rail = rails.max_duration.deny if rails.max_duration is not None else None

@@ -231,6 +231,8 @@ def test_limits_of_bytes_money_and_time_leave_the_rest_for_later_and_all_is_load
         said = player.run("apply", "-y")
         assert said.code == 0, said.err + said.out
     assert len(ids(player)) == 300
+    player.apply("--refresh", "orders=full")  # all or nothing: the plan has shown it whole
+    assert len(ids(player)) == 300
     assert player.run("verify", "orders").code == 0
 
 
