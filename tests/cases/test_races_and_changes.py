@@ -983,3 +983,18 @@ def test_a_column_whose_values_partition_the_table_gets_its_new_type_under_anoth
     assert player.rows("shop.orders") == [{"id": 1, "m": 5}]
     clean(player)
     player.no_changes()
+
+
+@pytest.mark.slow
+def test_a_rebuild_that_fails_leaves_the_layout_as_it_was(player: Player, local_store: LocalStore) -> None:
+    local_store.put("a.csv", "id,n\n1,x\n")
+    spec = 'name: orders\nsource: {{path: "{}"}}\ndestination: {{table: shop.orders, {}}}\nschema: {{{}}}\n'
+    layout = "partition_by: ['bucket[2](n)'], sort_by: [n]"
+    for kind, code, words in (("string", 0, ()), ("date", 6, ("--refresh", "orders=full"))):
+        columns = f"columns: [{{name: id, type: int}}, {{name: n, type: {kind}}}], on_bad_row: fail"
+        player.spec(spec.format(local_store.root, layout, columns))
+        player.apply(*words, code=code)
+    assert player.rows("shop.orders") == [{"id": 1, "n": "x"}]
+    with player.iceberg("shop.orders") as table:
+        assert [str(field.transform) for field in table.spec().fields] == ["bucket[2]"]
+        assert len(table.sort_order().fields) == 1
