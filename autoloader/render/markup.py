@@ -16,7 +16,7 @@ from autoloader.plan import Change, Plan
 from autoloader.render.figures import bytes_text, count_text, money_text, plural, time_text
 from autoloader.render.inert import escape_terminal
 from autoloader.render.steps import PLAIN, operation_text
-from autoloader.render.terminal import counts_line, verbs_text, work_line
+from autoloader.render.terminal import all_blocked, counts_line, unchanged_text, verbs_text, work_line
 
 if TYPE_CHECKING:
     import jinja2
@@ -99,6 +99,8 @@ def _markdown(plan: Plan, sections: set[str], rows: Mapping[int, Any], shown: in
         plan=plan,
         counts=counts_line(plan),
         work=work_line(plan),
+        unchanged=unchanged_text(plan),
+        unpriced=all_blocked(plan),
         sections=sections,
         changes=list(enumerate(plan.changes[:shown])),
         unshown=max(0, len(plan.changes) - shown),
@@ -129,6 +131,8 @@ def plan_html(plan: Plan, *, files: pa.Table | None = None) -> str:
             plain=PLAIN,
             counts=counts_line(plan),
             work=work_line(plan),
+            unchanged=unchanged_text(plan),
+            unpriced=all_blocked(plan),
             changes=list(enumerate(plan.changes)),
             files=_file_rows(plan, files, _FILES_SHOWN),
         )
@@ -146,6 +150,8 @@ def plan_fragment(plan: Plan, *, files: pa.Table | None = None) -> str:
             plain=PLAIN,
             counts=counts_line(plan),
             work=work_line(plan),
+            unchanged=unchanged_text(plan),
+            unpriced=all_blocked(plan),
             changes=list(enumerate(plan.changes)),
             files=_file_rows(plan, files, 50),
         )

@@ -64,7 +64,7 @@ def plan_text(
     if plan.errored:
         lines.append(paint("The plan has errors and cannot be applied.", "31", color))
     if not plan.changes:
-        lines.append(_unchanged(plan))
+        lines.append(unchanged_text(plan))
         return "\n".join(lines)
     return "\n".join([*lines, counts_line(plan), work_line(plan)])
 
@@ -74,7 +74,8 @@ def errors_text(plan: Plan, *, color: bool = False) -> str:
     return "\n".join(_diagnostics([each for each in plan.diagnostics if each.severity == Severity.ERROR], color))
 
 
-def _unchanged(plan: Plan) -> str:
+def unchanged_text(plan: Plan) -> str:
+    """What a plan without changes has looked at: nothing to load is said only where that was looked for."""
     match plan.mode:
         case "offline":
             return "No changes of specs. Storage was not looked at."
@@ -123,10 +124,19 @@ def work_line(plan: Plan) -> str:
     summed = ", ".join(parts) + " = " if parts else ""
     loads = [change for change in counted if change.impact.works]
     priced = sum(1 for change in loads if change.impact.cost_usd is not None)
+    if all_blocked(plan):
+        return "Work: 0 files, 0 B.  Cost: nothing is priced, all that is to be loaded is blocked.  Priced 0 of 0."
     return (
         f"Work: {summed}{plural(totals.files_to_process, 'file')}, {bytes_text(totals.bytes_to_process)}."
         f"  Cost: {money_text(totals.cost_usd)}.  Time: {time_text(totals.duration_minutes)}."
         f"  Priced {priced} of {len(loads)}."
+    )
+
+
+def all_blocked(plan: Plan) -> bool:
+    """Whether there is work and none of it may be done: its price is nobody's $0."""
+    return any(change.impact.works for change in plan.changes) and not any(
+        change.impact.works for change in _counted(plan)
     )
 
 

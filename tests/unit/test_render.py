@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -175,6 +176,41 @@ def test_a_hostile_name_is_inert_in_html() -> None:
     assert "\u202e" not in html
     assert "http-equiv" in html
     assert "src=" not in html
+
+
+def test_what_to_do_about_an_error_stands_in_markdown_and_html() -> None:
+    found = Diagnostic(Severity.ERROR, "no list", "No permission.\nAsk for it:\n  aws login")
+    text, page = (show(_plan(diagnostics=(found,))) for show in (plan_markdown, plan_html))
+    assert "> <br>Ask for it:" in text
+    assert "aws login" in text
+    assert '<br><span class="soft">Ask for it:</span>' in page
+    assert "\\n" not in page
+
+
+@pytest.mark.parametrize("mode", ["offline", "refresh-only"])
+def test_a_plan_that_looked_for_no_work_does_not_say_that_there_is_none(mode: str) -> None:
+    plan = replace(_plan(), mode=mode)
+    for text in (plan_text(plan), plan_markdown(plan), plan_html(plan)):
+        assert "nothing to load" not in text
+        assert "not looked at" in text or "not planned" in text
+        assert "No changes<" not in text
+
+
+def test_the_shortest_comment_still_counts() -> None:
+    text = plan_markdown(_plan(*(_load(str(number), "x" * 9_000) for number in range(20))))
+    assert "20 more changes not shown" in text
+    assert "Plan: 20 to create" in text
+    assert "Work: 60 new" in text
+
+
+def test_work_that_is_blocked_as_a_whole_is_not_priced_at_nothing() -> None:
+    plan = replace(
+        _plan(_load(blocked=Block("protect", "it is"))), totals=replace(_impact(0), cost_usd=Spread(*[Decimal(0)] * 3))
+    )
+    for text in (plan_text(plan), plan_markdown(plan), plan_html(plan)):
+        assert "nothing is priced" in text
+        assert "$0<" not in text
+        assert "Cost: $0" not in text
 
 
 def test_markdown_starts_with_the_hidden_marker() -> None:
