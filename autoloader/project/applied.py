@@ -174,7 +174,8 @@ class Report:
     def _last_line(self) -> str:
         counts = self.done.counts
         if not self.done.steps:
-            return "Nothing was done." if self.done.errors else "Nothing to do."
+            nothing = "Nothing to do now." if self.waiting_files else "Nothing to do."
+            return "Nothing was done." if self.done.errors else nothing
         bad = counts.failed + counts.quarantined + counts.moved
         left = f", {plural(bad, 'file')} not loaded" if bad else ""
         rejected = f", {plural(counts.rejected_rows, 'row')} rejected" if counts.rejected_rows else ""
@@ -336,10 +337,10 @@ def carry_out(project: Project, planned: Planned, wanted: Wanted) -> Report:
         events = Events(wanted.events, project.clock)
         ends.callback(events.close)
         done, planned = _carry_out(project, planned, wanted, engines, events)
-    if not planned.plan.changes:
-        return Report(done, time.monotonic() - started_at)
-    newer = _newer_files(project, planned) if planned.saved else None
     waiting = planned.plan.totals.files_by_disposition.get(Disposition.DEFERRED, 0)
+    if not planned.plan.changes:
+        return Report(done, time.monotonic() - started_at, waiting_files=waiting)
+    newer = _newer_files(project, planned) if planned.saved else None
     return Report(done, time.monotonic() - started_at, engines.sentence(), newer, waiting)
 
 
@@ -381,14 +382,30 @@ def _carry_out(
             done.add(came)
             wanted.talk("Somebody else is at it; planning anew")
             time.sleep(wait_s)
-            planned = again(tuple(name for name, _ in late))
+            names = tuple(dict.fromkeys(name for name, _ in late))
+            try:
+                planned = _sound(again(names))
+            except AutoloaderError as error:
+                done.errors.extend((name, error) for name in names)
+                return done, planned
             done.steps.extend(planned.recovered)
             continue
         done.add(came)
-        if late and not done.steps:
+        if late and not done.steps and all(error is late[0][1] for _, error in done.errors):
             raise late[0][1]
         return done, planned
     raise AssertionError("unreachable")
+
+
+def _sound(planned: Planned) -> Planned:
+    """A plan that was made anew, if it may be applied.
+
+    Raises:
+        SettingsError: It has errors.
+    """
+    if planned.plan.errored:
+        raise SettingsError("The plan that was made anew has errors.", why=planned.errors())
+    return planned
 
 
 def _one_pass(

@@ -287,6 +287,13 @@ def test_an_error_has_no_color_where_none_is_wanted(
     assert capfd.readouterr().err == "Error: No.\n"
 
 
+def test_files_that_wait_are_counted_where_there_is_nothing_to_do(small: Player) -> None:
+    small.spec("name: a\nsource: {path: in/, min_age: 1d}\ndestination: {table: a.a}\n")
+    assert small.run("apply", "-y").code == 0
+    assert small.run("apply", "-y", "--format", "json").json["waiting_files"] == 1
+    assert "Nothing to do now." in small.run("apply", "-y").out
+
+
 @pytest.mark.parametrize("saved", ["plan.zip", "plan"])
 def test_a_saved_plan_of_another_folder_is_applied_without_naming_the_folder(small: Player, saved: str) -> None:
     (small.folder / "ingestions").rename(small.folder / "specs")
