@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import sys
@@ -37,8 +38,25 @@ def say(text: str) -> None:
 
 
 def print_json(data: Any) -> None:
-    """Data on stdout as JSON; times, decimals and paths become strings."""
-    click.echo(json.dumps(data, indent=2, default=str, ensure_ascii=False))
+    """Data on stdout as JSON; times, decimals and paths become strings, NaN and infinities null."""
+    try:
+        text = json.dumps(data, indent=2, default=str, ensure_ascii=False, allow_nan=False)
+    except ValueError:
+        text = json.dumps(_finite(data), indent=2, default=str, ensure_ascii=False, allow_nan=False)
+    click.echo(text)
+
+
+def _finite(data: Any) -> Any:
+    """Data as JSON can say it: a number that is none, or infinite, is null."""
+    match data:
+        case dict():
+            return {key: _finite(value) for key, value in data.items()}
+        case list() | tuple():
+            return [_finite(value) for value in data]
+        case float():
+            return data if math.isfinite(data) else None
+        case _:
+            return data
 
 
 def wants_color(stream: Any = None) -> bool:

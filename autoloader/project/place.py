@@ -45,13 +45,13 @@ class Place:
     def catalog_properties(self, settings: Settings) -> dict[str, str]:
         """PyIceberg properties: the settings' own, over those of the embedded SQL catalog."""
         own = dict(settings.catalog)
-        if own.get("type", "sql") == "sql":
+        if _is_sql(own):
             own.setdefault("type", "sql")
             own.setdefault("uri", "sqlite:///.autoloader/catalog.db")
             own.setdefault("warehouse", ".autoloader/warehouse")
             own["uri"] = self._absolute_sqlite(own["uri"])
         warehouse = own.get("warehouse")
-        if warehouse is not None and "://" not in warehouse and own["type"] == "sql":
+        if warehouse is not None and "://" not in warehouse and own.get("type") == "sql":
             own["warehouse"] = f"file://{(self.project_dir / warehouse).absolute()}"
         own.setdefault("name", CATALOG_NAME)
         return own
@@ -61,6 +61,13 @@ class Place:
         if not url.startswith(prefix) or url.startswith(prefix + "/") or url == prefix + ":memory:":
             return url
         return prefix + str((self.project_dir / url.removeprefix(prefix)).absolute())
+
+
+def _is_sql(catalog: Mapping[str, str]) -> bool:
+    """Whether it is the embedded catalog or another SQL one; what says no type is told by its URI, as PyIceberg does."""
+    if "type" in catalog or "py-catalog-impl" in catalog:
+        return catalog.get("type") == "sql"
+    return catalog.get("uri", "sqlite:").startswith(("sqlite", "postgres"))
 
 
 def without_password(url: str) -> str:

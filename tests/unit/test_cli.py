@@ -294,6 +294,14 @@ def test_files_that_wait_are_counted_where_there_is_nothing_to_do(small: Player)
     assert "Nothing to do now." in small.run("apply", "-y").out
 
 
+def test_numbers_that_json_has_not_are_null(capsys: pytest.CaptureFixture[str]) -> None:
+    from autoloader.cli.console import print_json
+
+    print_json({"rows": [{"x": float("nan"), "y": (float("inf"), 1.5)}]})
+    text = capsys.readouterr().out
+    assert json.loads(text, parse_constant=pytest.fail) == {"rows": [{"x": None, "y": [None, 1.5]}]}
+
+
 @pytest.mark.parametrize("saved", ["plan.zip", "plan"])
 def test_a_saved_plan_of_another_folder_is_applied_without_naming_the_folder(small: Player, saved: str) -> None:
     (small.folder / "ingestions").rename(small.folder / "specs")
