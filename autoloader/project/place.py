@@ -64,7 +64,7 @@ class Place:
 
 
 def _is_sql(catalog: Mapping[str, str]) -> bool:
-    """Whether it is the embedded catalog or another SQL one; what says no type is told by its URI, as PyIceberg does."""
+    """Whether it is the embedded catalog or another SQL one; without a type its URI tells, as in PyIceberg."""
     if "type" in catalog or "py-catalog-impl" in catalog:
         return catalog.get("type") == "sql"
     return catalog.get("uri", "sqlite:").startswith(("sqlite", "postgres"))
