@@ -43,6 +43,25 @@ def test_pull_requests_are_planned_merges_applied_and_schedules_kept() -> None:
     assert "--due" in calls(next(path for path in WORKFLOWS if path.stem == "scheduled"))[0]
 
 
+def test_a_plan_that_is_refused_after_a_merge_says_so(tmp_path: Path) -> None:
+    [workflow] = [path for path in WORKFLOWS if path.stem == "apply"]
+    steps = yaml.safe_load(workflow.read_text("utf-8"))["jobs"]["apply"]["steps"]
+    [script] = [each["run"] for each in steps if "autoloader plan" in each.get("run", "")]
+    (tmp_path / "autoloader").write_text("#!/bin/sh\nexit 3\n")
+    (tmp_path / "autoloader").chmod(0o755)
+    environ = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "GITHUB_STEP_SUMMARY": str(tmp_path / "summary")}
+    done = subprocess.run(["bash", "-e", "-c", script], env=environ, capture_output=True, check=False, text=True)
+    assert done.returncode == 3
+    assert done.stdout.startswith("::error::")
+
+
+def test_the_status_in_a_summary_keeps_its_columns() -> None:
+    [workflow] = [path for path in WORKFLOWS if path.stem == "scheduled"]
+    steps = yaml.safe_load(workflow.read_text("utf-8"))["jobs"]["due"]["steps"]
+    [script] = [each["run"] for each in steps if "autoloader status" in each.get("run", "")]
+    assert script.count("echo '```'") == 2
+
+
 SPEC = "name: {name}\nsource: {{path: {path}/}}\ndestination: {{table: raw.{name}}}\n---\n"
 
 
