@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from autoloader.cost import money
 from autoloader.errors import SettingsError
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from autoloader.ledger import RunRow
     from autoloader.project.project import Project
     from autoloader.spec import IngestionSpec
+
+
+MOST_PROBLEMS: Final = 100
+"""Files that were not loaded, that `show` tells by name, per batch."""
 
 
 def runs(project: Project, ingestion: str | None, limit: int | None) -> Answer:
@@ -97,14 +101,16 @@ def show(project: Project, run_id: str) -> Answer:
         }
         for batch in batches
     ]
-    data["problems"] = [
-        row for batch in batches for row in _problems(project.ledger.versions(run.ingestion, batch_id=batch.batch_id))
-    ]
+    bad = [_bad(project.ledger.versions(run.ingestion, batch_id=batch.batch_id)) for batch in batches]
+    data["problems"] = [row for each in bad for row in each.slice(0, MOST_PROBLEMS).to_pylist()]
     title = (
         f"Run {run.run_id} of {run.ingestion} ({run.lane}): {run.state}, {plural(run.files, 'file')},"
         f" {plural(run.rows, 'row')}, {bytes_text(run.size_bytes)}"
     )
     closing = [f"Not loaded: {row['file_path']}: {sentence(row['error'] or row['state'])}" for row in data["problems"]]
+    unshown = sum(each.num_rows for each in bad) - len(data["problems"])
+    if unshown:
+        closing.append(f"{plural(unshown, 'more file')} not loaded, not shown here: autoloader files {run.ingestion}")
     if run.rejected_rows:
         data |= rejected_data(project, run.ingestion, [batch.batch_id for batch in batches])
         closing += rejected_lines(data, run.rejected_rows)
@@ -114,11 +120,12 @@ def show(project: Project, run_id: str) -> Answer:
     return Answer(data, shown, columns, title, closing, spare=["rejected_rows", "state"])
 
 
-def _problems(versions: pa.Table) -> list[dict[str, Any]]:
+def _bad(versions: pa.Table) -> pa.Table:
+    """Versions of files that were not loaded: `file_path, state, error`."""
     import pyarrow.compute as pc
 
     bad = versions.filter(pc.invert(pc.is_in(versions["state"], value_set=_strings(("SUCCESS", "DELETED")))))
-    return list(bad.select(["file_path", "state", "error"]).slice(0, 100).to_pylist())
+    return bad.select(["file_path", "state", "error"])
 
 
 def _strings(values: tuple[str, ...]) -> pa.Array:

@@ -30,6 +30,9 @@ FROM ledger_files l FULL JOIN table_files t ON l.src_file_id = t.src_file_id
 LEFT JOIN kept k ON k.src_file_id = t.src_file_id
 """
 
+MOST_VIOLATIONS: Final = 1_000
+"""That are told, the lowest file ids first."""
+
 _KEPT: Final = """
 SELECT v.src_file_id, v.rows FROM versions v WHERE v.state = 'SUCCESS'
   AND NOT EXISTS (SELECT 1 FROM versions l
@@ -64,8 +67,9 @@ def verify(project: Project, name: str) -> Answer:
         "rows": state.rows if state is not None else None,
         "violations": violations,
     }
+    at_least = "at least " if len(violations) == MOST_VIOLATIONS else ""
     title = (
-        f"{name}: {plural(len(violations), 'violation')}"
+        f"{name}: {at_least}{plural(len(violations), 'violation')}"
         if violations
         else f"{name}: ledger and table agree on {plural(ledger_files.num_rows, 'file')}."
     )
@@ -120,5 +124,6 @@ def _violations(ledger_files: pa.Table, table_files: pa.Table | None, kept: pa.T
         con.register("ledger_files", ledger_files)
         con.register("kept", kept)
         con.register("table_files", empty if table_files is None else table_files)
-        found = con.sql(f"SELECT * FROM ({_CHECKS}) WHERE violation IS NOT NULL ORDER BY src_file_id LIMIT 1000")
+        wrong = f"SELECT * FROM ({_CHECKS}) WHERE violation IS NOT NULL ORDER BY src_file_id"
+        found = con.sql(f"{wrong} LIMIT {MOST_VIOLATIONS}")
         return list(found.to_arrow_table().to_pylist())
