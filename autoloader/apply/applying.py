@@ -245,7 +245,7 @@ def _prepare(
         for action in change.actions:
             match action:
                 case Action.CREATE:
-                    with steps.step("table_created") as details:
+                    with steps.step("ingestion_recorded" if recipe.schema is None else "table_created") as details:
                         row = changes.create(tools, recipe, row, lineage_columns=work.lineage_columns)
                 case Action.UPDATE:
                     with steps.step("spec_recorded") as details:

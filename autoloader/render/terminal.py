@@ -211,6 +211,8 @@ def _verb(action: Action, change: Change) -> str:
         if impact.files_to_process == 0:
             return "load nothing"
         return f"load {plural(impact.files_to_process, 'file')} ({bytes_text(impact.bytes_to_process)})"
+    if action is Action.CREATE and "spec" in (change.after or {}) and "schema" not in (change.after or {}):
+        return "record the ingestion (its table is made once its columns are known)"
     if table and action in {Action.CREATE, Action.REBUILD, Action.DROP, Action.ADOPT}:
         return f"{_VERBS[action]} {escape_terminal(str(table))}"
     return _VERBS[action]

@@ -302,6 +302,13 @@ def test_numbers_that_json_has_not_are_null(capsys: pytest.CaptureFixture[str]) 
     assert json.loads(text, parse_constant=pytest.fail) == {"rows": [{"x": None, "y": [None, 1.5]}]}
 
 
+def test_a_table_whose_columns_nobody_knows_is_not_said_to_be_made(small: Player) -> None:
+    (small.folder / "in" / "a.csv").unlink()
+    assert "create table" not in small.run("plan").out
+    said = small.run("apply", "-y", "--format", "json").json
+    assert [each["operation"] for each in said["operations"]] == ["ingestion_recorded"]
+
+
 @pytest.mark.parametrize("saved", ["plan.zip", "plan"])
 def test_a_saved_plan_of_another_folder_is_applied_without_naming_the_folder(small: Player, saved: str) -> None:
     (small.folder / "ingestions").rename(small.folder / "specs")
