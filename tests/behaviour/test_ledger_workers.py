@@ -7,12 +7,9 @@ import subprocess
 import sys
 import textwrap
 import threading
-import time
 from collections import Counter
-from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import pyarrow.compute as pc
 import pytest
@@ -111,25 +108,18 @@ def test_different_ingestions_do_not_wait_for_each_other(fresh_postgres_url: str
 
 
 @pytest.mark.slow
-def test_a_hundred_thousand_files_are_claimed_recorded_and_sliced_in_time(url: str) -> None:
-    """Bounds are wide, for machines that do other things too; `docs/benchmarks.md` has figures."""
+@pytest.mark.timeout(300)
+def test_a_hundred_thousand_files_are_claimed_recorded_and_sliced(url: str) -> None:
+    """How fast is told by `docs/benchmarks.md`."""
     ledger = open_ledger(url, create=True)
     flights(ledger)
     files = diff(paths(100_000))
-    took_s, (_, claimed) = timed(lambda: load(ledger, files))
+    _, claimed = load(ledger, files)
     assert claimed.files.num_rows == 100_000
-    assert took_s < 60
-    took_s, known = timed(lambda: ledger.slice("flights", now=NOW))
+    known = ledger.slice("flights", now=NOW)
     assert known.num_rows == 100_000
-    assert took_s < 5
     assert known.nbytes < 40_000_000
     assert pc.all(pc.equal(known["state"], "SUCCESS")).as_py()
-
-
-def timed(action: Callable[[], Any]) -> tuple[float, Any]:
-    started = time.perf_counter()
-    result = action()
-    return time.perf_counter() - started, result
 
 
 def test_a_plan_reads_the_state_without_the_orm_or_pandas(tmp_path: Path) -> None:

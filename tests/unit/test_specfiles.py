@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -362,13 +361,9 @@ def test_file_content_cannot_send_control_characters_to_a_terminal(folder: Folde
     assert "\x1b" not in str(caught.value)
 
 
-def test_loading_a_few_specs_is_quick_and_pulls_no_engine(folder: Folder) -> None:
+def test_loading_a_few_specs_pulls_no_engine(folder: Folder) -> None:
     for name in "abc":
         folder.write(f"{name}.yml", SPEC.format(name=name))
-    folder.load()
-    begun = time.perf_counter()
-    folder.load()
-    assert time.perf_counter() - begun < 0.1
     heavy = "duckdb pyarrow jinja2 croniter pyiceberg boto3 pyspark"
     code = (
         "import sys, pathlib; from autoloader.specfiles import load;"
