@@ -16,7 +16,9 @@ from autoloader.schema import ChangeClass, Place, TableSchema, compare, compare_
 from autoloader.spec import partition_field, sort_term
 
 if TYPE_CHECKING:
+    from autoloader.lake import TableState
     from autoloader.ledger import IngestionRow
+    from autoloader.spec import Destination
 
 
 def create(tools: Tools, recipe: Recipe, row: IngestionRow, *, lineage_columns: bool) -> IngestionRow:
@@ -52,8 +54,8 @@ def update(tools: Tools, recipe: Recipe, row: IngestionRow) -> IngestionRow:
         gone = tuple(k for k in before.get("properties") or () if k not in destination.properties)
         ours = destination.sort_by or before.get("sort_by")
         sort_by = destination.sort_by if ours and destination.sort_by != table.sort_by else None
-        if _leave(recipe, row, table.schema):
-            partition_by = sort_by = None  # the layout comes with the rebuilt table
+        if _comes_with_rebuild(recipe, row, table):
+            partition_by = sort_by = None
         if partition_by is not None or sort_by is not None or missing or gone:
             columns = _columns_to_lay_out_by(recipe, row, table.schema)
             tools.lake.evolve(
@@ -68,18 +70,26 @@ def update(tools: Tools, recipe: Recipe, row: IngestionRow) -> IngestionRow:
     return tools.ledger.put_ingestion(row_of(spec_only, row), now=tools.clock(), actor=tools.holder)
 
 
-def _leave(recipe: Recipe, row: IngestionRow, table: TableSchema) -> tuple[str, ...]:
-    """Columns that leave the table for others of their names, with a rebuild."""
-    return () if recipe.schema is None else rebuilt(table, _known(row, table), recipe.schema).drops
+def _comes_with_rebuild(recipe: Recipe, row: IngestionRow, table: TableState) -> bool:
+    """Whether the layout is by columns that leave the table for others of their names, or that come with those."""
+    if recipe.schema is None:
+        return False
+    leaving = frozenset(name.lower() for name in rebuilt(table.schema, _known(row, table.schema), recipe.schema).drops)
+    wanted, have = _laid_out_by(recipe.spec.destination), {column.name.lower() for column in table.schema.columns}
+    return bool(leaving & (wanted | _laid_out_by(table)) or (leaving and not wanted <= have))
+
+
+def _laid_out_by(layout: Destination | TableState) -> frozenset[str]:
+    """The top-level columns that a table is partitioned or sorted by, in lower case."""
+    terms = [partition_field(term).column.partition(".")[0] for term in layout.partition_by]
+    terms += [sort_term(term).column for term in layout.sort_by or ()]
+    return frozenset(term.lower() for term in terms)
 
 
 def _columns_to_lay_out_by(recipe: Recipe, row: IngestionRow, table: TableSchema) -> SchemaUpdate | None:
     """The schema update that must come with a partitioning or sorting by columns that the table has not yet."""
     have = {column.name.lower() for column in table.columns}
-    destination = recipe.spec.destination
-    wanted = {partition_field(term).column.partition(".")[0].lower() for term in destination.partition_by}
-    wanted |= {sort_term(term).column.lower() for term in destination.sort_by}
-    if recipe.schema is None or wanted <= have:
+    if recipe.schema is None or _laid_out_by(recipe.spec.destination) <= have:
         return None
     return schema_update(_known(row, table), recipe.schema)
 

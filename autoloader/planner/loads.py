@@ -217,13 +217,15 @@ def requests_of_refresh(case: Case) -> list[Operation]:
 
 
 def idle_requests(case: Case) -> list[Operation]:
-    """Reingests that no file answers to: they are done, else they would load again what comes later."""
+    """Reingests that no file answers to: they are done, else they would load again what comes later.
+
+    While files that were loaded wait, or are away, they may be the ones that are meant.
+    """
     whole = case.refresh is not None and case.refresh[0] != "new-only"
     if case.files is None or whole or _has_work(case, Lane.REINGEST):
         return []
-    busy = pc.and_(
-        pc.equal(case.files["disposition"], Disposition.DEFERRED.value), pc.is_valid(case.files["known_state"])
-    )
+    away = pa.array([Disposition.DEFERRED.value, Disposition.MISSING.value])
+    busy = pc.and_(pc.is_in(case.files["disposition"], value_set=away), pc.is_valid(case.files["known_state"]))
     if pc.any(busy).as_py():
         return []
     return [Operation("request_recorded", {"kind": "reingest", "request": r, "files": 0}) for r in _requests(case)]

@@ -144,7 +144,7 @@ def _standing(
 
 def _with_folders(standing: TableSchema, partitions: Mapping[str, str]) -> TableSchema:
     """The columns with those that folders give, which are declared as well; one that has grown wider stays so."""
-    columns = {c.name.casefold(): c for c in standing.columns}
+    columns = {c.file_name.casefold(): c for c in standing.columns}
     for name, text in partitions.items():
         kind = schemas.parse_type(text)
         known = columns.get(name.casefold(), Column(name, kind))

@@ -80,12 +80,13 @@ def layout(raw: Raw, contract: ReadContract) -> Layout:
         ReadError: `missing_columns: fail`, `new_columns: fail` or `type_change: fail` has struck.
     """
     by_name = {c.name.casefold(): c for c in raw.columns}
-    names = enumerate(partition_columns(contract))
-    parts = {n.casefold(): i for i, n in names if contract.schema.find(n) is not None}
+    wanted = {column.file_name.casefold() for column in contract.schema.columns}
+    folders = enumerate(name.casefold() for name in partition_columns(contract))
+    parts = {name: i for i, name in folders if name in wanted}
     targets = []
     for column in contract.schema.columns:
         source = by_name.pop(column.file_name.casefold(), None)
-        index = parts.get(column.name.casefold())
+        index = parts.get(column.file_name.casefold())
         targets.append(_target(column, source, index, contract))
     if raw.columns:
         _check_missing(targets, parts, contract)
@@ -189,7 +190,7 @@ def raw_text(source: RawColumn) -> str:
 
 
 def _check_missing(targets: Sequence[Target], parts: dict[str, int], contract: ReadContract) -> None:
-    missing = [t.column for t in targets if t.source is None and t.column.name.casefold() not in parts]
+    missing = [t.column for t in targets if t.source is None and t.column.file_name.casefold() not in parts]
     if missing and contract.missing_columns == "fail":
         raise ReadError(
             f"The file has no column {', '.join(c.file_name for c in missing)}.",

@@ -998,3 +998,16 @@ def test_a_rebuild_that_fails_leaves_the_layout_as_it_was(player: Player, local_
     with player.iceberg("shop.orders") as table:
         assert [str(field.transform) for field in table.spec().fields] == ["bucket[2]"]
         assert len(table.sort_order().fields) == 1
+
+
+@pytest.mark.slow
+def test_a_file_that_is_away_is_loaded_again_as_asked_once_it_is_back(player: Player, local_store: LocalStore) -> None:
+    put(local_store, "1.csv", 1)
+    put(local_store, "2.csv", 2)
+    declare(player, local_store)
+    player.apply()
+    away = (local_store.folder / "1.csv").rename(player.folder / "away.csv")
+    declare(player, local_store, more="    reingest: [{match: 1.csv, request: again}]")
+    player.apply()
+    away.rename(local_store.folder / "1.csv")
+    assert work(player.plan()) == {"reingest": 1}

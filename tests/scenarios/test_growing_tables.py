@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
 import pytest
@@ -216,4 +217,20 @@ def test_folders_give_columns_beside_declared_ones_and_a_new_type_of_one_takes_a
     assert "retype year: int -> string" in said.out
     player.apply("--refresh", "orders=full")
     assert player.rows("shop.orders") == [{"id": 1, "year": "2024"}]
+    player.no_changes()
+
+
+@pytest.mark.slow
+def test_a_column_of_the_folders_is_known_by_another_name(player: Player, local_store: LocalStore) -> None:
+    local_store.put("date=2024-01-03/a.csv", "id\n1\n")
+    player.spec(
+        f"""
+        name: sales
+        source: {{path: "{local_store.root}", include: ["**/*.csv"], partitions: {{date: date}}}}
+        destination: {{table: shop.sales}}
+        schema: {{columns: [{{name: id, type: long}}, {{name: day, type: date, from: date}}]}}
+        """
+    )
+    player.apply()
+    assert player.rows("shop.sales") == [{"id": 1, "day": date(2024, 1, 3)}]
     player.no_changes()

@@ -139,3 +139,15 @@ def test_rows_of_each_data_file_are_sorted_as_declared_and_other_files_stay_as_t
     with player.iceberg("shop.orders") as table:
         assert table.sort_order().is_unsorted
     player.no_changes()
+
+
+def test_a_rebuild_for_another_type_is_written_in_the_new_layout(player: Player, local_store: LocalStore) -> None:
+    local_store.put("a.csv", "id,day,shop,n\n1,2024-01-03,x,1\n2,2024-02-03,y,2\n")
+    declare(player, local_store, "", ", {name: n, type: long}")
+    player.apply()
+    local_store.put("a.csv", "id,day,shop,n\n1,2024-01-03,x,2024-01-01\n2,2024-02-03,y,2024-01-02\n")
+    declare(player, local_store, '"month(day)"', ", {name: n, type: date}")
+    player.apply("--refresh", "orders=full")
+    assert files_by_layout(player) == {1: 2}
+    assert [row["n"] for row in player.rows("shop.orders")] == [date(2024, 1, 1), date(2024, 1, 2)]
+    player.no_changes()
