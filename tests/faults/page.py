@@ -124,6 +124,10 @@ class Campaign:
                 tally.wrong, tally.histories = known.get("wrong", []), known.get("histories", 0)
         return campaign
 
+    def before(self) -> Counter[str]:
+        """Kills by step that earlier states of the product withstood."""
+        return sum((Counter[str](each["killed"]) for each in self.earlier), Counter[str]())
+
     def keep(self, elapsed_s: float) -> None:
         """Write the page, and what a later run needs.
 
@@ -161,10 +165,11 @@ class Campaign:
             "| killed at | " + " | ".join(tallies) + " | before |",
             "|---" * (len(tallies) + 2) + "|",
         ]
+        before = self.before()
         for _, steps in STORIES.values():
             for step in steps:
                 numbers = [each.killed[step.name] for each in tallies.values()]
-                numbers.append(sum(each["killed"].get(step.name, 0) for each in self.earlier))
+                numbers.append(before[step.name])
                 lines.append(f"| {step.name} | " + " | ".join(str(number or "") for number in numbers) + " |")
         wrong = [each for tally in tallies.values() for each in tally.wrong]
         lines += ["", f"Wrong afterwards: {len(wrong)}."]
