@@ -7,6 +7,7 @@ PySpark's own launcher shares our stderr with the JVM and takes twice as long. T
 from __future__ import annotations
 
 import atexit
+import logging
 import os
 import re
 import shutil
@@ -31,6 +32,8 @@ QUICK: Final = "-XX:+IgnoreUnrecognizedVMOptions -XX:TieredStopAtLevel=1 -XX:+Us
 """The JVM only schedules; the work is in Python. So: the quick compiler, the small collector."""
 
 START_TIMEOUT_S: Final = 120
+GONE: Final = "Exception while sending command."
+"""What Py4J logs, with a traceback, when the JVM goes away under a thread that waits for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +59,17 @@ class Jvm:
 
     def stop(self) -> None:
         """Ends the JVM at once and removes its folder. It holds nothing that is worth a farewell."""
-        atexit.unregister(self.stop)
+        atexit.unregister(self.end)
         if self.process.stdin:
             with suppress(OSError):
                 self.process.stdin.close()
         _kill(self.process)
         shutil.rmtree(self.workdir, ignore_errors=True)
+
+    def end(self) -> None:
+        """Stops it since this process ends: what Py4J logs of a JVM that goes away under it helps nobody then."""
+        logging.getLogger().addFilter(lambda record: record.msg != GONE)
+        self.stop()
 
 
 def launch(conf: Mapping[str, str], java: JavaInfo | None, *, driver_memory: str = "1g") -> Jvm:
@@ -87,7 +95,7 @@ def launch(conf: Mapping[str, str], java: JavaInfo | None, *, driver_memory: str
             )
         port, secret = _await_greeting(process, greeting)
         jvm = Jvm(process, port, secret, workdir)
-        atexit.register(jvm.stop)
+        atexit.register(jvm.end)
         return jvm
     except BaseException as error:
         reason = _reason(workdir / "spark.log")

@@ -125,10 +125,12 @@ def release_context() -> None:
 
 
 def _is_not_of_an_ended_jvm(record: logging.LogRecord) -> bool:
-    """Py4J logs a traceback when the JVM goes away under a thread that waits for it; this one we ended."""
+    """This JVM was ended by us."""
     from pyspark import SparkContext
 
-    return SparkContext._active_spark_context is not None or record.msg != "Exception while sending command."
+    from autoloader.engine.jvm import GONE
+
+    return SparkContext._active_spark_context is not None or record.msg != GONE
 
 
 def local_python_path() -> dict[str, str]:
