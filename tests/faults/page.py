@@ -37,15 +37,17 @@ about: the data files of a table whose `drop` was cut off right in the middle. I
 is not killed: it gets two interrupts at the step, has to end with 130, and then all of the above must hold.
 
 The number is that of kills at each step, 100 unless it is given; a run stops after so many minutes, if they are given.
-Another run on the same product goes on where the last one stopped, on any machine: `tests/faults/kills.json` is in the
-repository. When the product changes the count begins anew; the column *before* has the kills, on any state and by
-any signal, that earlier states of the product withstood.
+Another run on the same product (how Spark is started left aside) goes on where the last one stopped, on any machine:
+`tests/faults/kills.json` is in the repository. When the product changes the count begins anew; the column *before* has
+the kills, on any state and by any signal, that earlier states of the product withstood.
 
     make faults
     FAULTS=5 FAULTS_MINUTES=60 make faults
 
 `make test` kills at three steps of each of these stories, always the same ones.
 """
+_PRODUCT: Final = ("autoloader", *(f":!autoloader/engine/{name}.py" for name in ("java", "jvm", "starting")))
+"""What is killed: all but how Spark is started and ended, since the server of the harness lives on."""
 _KEPT: Final = ROOT / "tests" / "faults" / "kills.json"
 
 
@@ -109,8 +111,8 @@ class Campaign:
     @classmethod
     def of(cls, wanted: Mapping[str, int]) -> Campaign:
         """A new one, or the one that an earlier run on this product has begun, whatever else was committed since."""
-        changed = _git("status", "--porcelain", "--", "autoloader")
-        commit = _git("log", "-1", "--format=%h", "--", "autoloader") + " with changes" * bool(changed)
+        changed = _git("status", "--porcelain", "--", *_PRODUCT)
+        commit = _git("log", "-1", "--format=%h", "--", *_PRODUCT) + " with changes" * bool(changed)
         campaign = cls(commit, {name: Tally(number) for name, number in wanted.items()})
         kept = json.loads(_KEPT.read_text()) if _KEPT.exists() else {}
         campaign.earlier = kept.get("earlier", [])
