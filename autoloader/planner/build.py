@@ -121,13 +121,10 @@ def _moving(
 def _removed(
     specs: Sequence[IngestionSpec], state: State, tables: Mapping[str, TableFacts | None], asked: Asked
 ) -> list[Change]:
-    """Recorded ingestions whose spec is gone, and that no other spec names as its previous name."""
-    recorded = {row.name for row in state.ingestions}
-    renamed = {spec.previous_name for spec in specs if spec.name not in recorded}
-    names = {spec.name for spec in specs} | renamed
+    """What becomes of recorded ingestions whose spec is gone."""
     if asked.mode == "refresh-only":
         return []
-    gone = [recorded for recorded in state.ingestions if recorded.name not in names and asked.takes(recorded.name)]
+    gone = [recorded for recorded in state.removed(specs) if asked.takes(recorded.name)]
     return [
         _removal(recorded, tables.get(recorded.table or ""), _also_of(recorded, specs, state))
         for recorded in sorted(gone, key=lambda r: r.name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -74,6 +74,13 @@ class State:
         """What is recorded of a spec, under its own name or the one that it had before."""
         by_name = {recorded.name: recorded for recorded in self.ingestions}
         return by_name.get(spec.name) or by_name.get(spec.previous_name or "")
+
+    def removed(self, specs: Sequence[IngestionSpec]) -> list[Recorded]:
+        """Recorded ingestions whose spec is gone, and that no other spec names as its previous name."""
+        recorded = {row.name for row in self.ingestions}
+        renamed = {spec.previous_name for spec in specs if spec.name not in recorded}
+        names = {spec.name for spec in specs} | renamed
+        return [row for row in self.ingestions if row.name not in names]
 
 
 @dataclass(frozen=True, slots=True)

@@ -149,8 +149,8 @@ def _unknown(ledger: Ledger, name: str, table: TableState) -> int:
     seen = _last_seen(ledger, name)
     if seen is not None and all(info.snapshot_id != seen for info in table.history):
         tokens = [int(info.summary.get("autoloader.fencing-token", 0)) for info in table.history]
-        ahead = sum(token >= ledger.next_token for token in tokens)
-        return ahead or int(table.fence >= ledger.next_token)
+        unused = ledger.next_token  # read once, and after the table: no load of ours can be ahead of it
+        return sum(token >= unused for token in tokens) or int(table.fence >= unused)
     since = takewhile(lambda info: info.snapshot_id != seen, table.history)
     runs = [info.summary.get("autoloader.run-id") for info in since]
     return sum(run is not None and ledger.run(run) is None for run in runs)

@@ -50,7 +50,9 @@ def make_plan(eyes: Eyes, specs: ProjectSpecs, wishes: Wishes) -> Planned:
     failed: dict[str, SourceError] = {}
     tables: dict[str, TableFacts | None] = {}
     if not wishes.offline:
-        tables = _tables(eyes, [loaded.spec for loaded in wanted], _removed(specs, state, asked), state)
+        gone = state.removed([loaded.spec for loaded in specs.ingestions])
+        removed = [recorded for recorded in gone if asked.takes(recorded.name)]
+        tables = _tables(eyes, [loaded.spec for loaded in wanted], removed, state)
         looked, failed = look_at_all(eyes, [loaded.spec for loaded in wanted], state, history, asked)
     recipes, problems = _recipes(eyes, wanted, looked, failed)
     looked |= _looked_to_fill(eyes, state, recipes, history, asked)
@@ -182,12 +184,6 @@ def _not_due(specs: ProjectSpecs, state: State, eyes: Eyes) -> dict[str, str]:
             when = f"due next at {due_at:%Y-%m-%d %H:%M} UTC" if due_at else "never due again"
             waiting[loaded.spec.name] = f"{loaded.spec.name} is not due: {when}"
     return waiting
-
-
-def _removed(specs: ProjectSpecs, state: State, asked: Asked) -> list[Recorded]:
-    """Recorded ingestions that are asked for and have no spec any more."""
-    names = {loaded.spec.name for loaded in specs.ingestions}
-    return [recorded for recorded in state.ingestions if recorded.name not in names and asked.takes(recorded.name)]
 
 
 def _tables(
