@@ -189,7 +189,7 @@ def adopt(project: Project, name: str) -> str:
 def rebuild_ledger(project: Project, name: str) -> str:
     """Remember again which file versions a table holds, from its own lineage columns.
 
-    A file that was not modified after its rows were read keeps its identity; one that was is loaded again,
+    A file that was surely modified before its batch was begun keeps its identity; another one is loaded again,
     in place of its rows.
 
     Raises:
@@ -256,6 +256,8 @@ def _record(project: Project, name: str, table: TableState) -> None:
 def _with_identity(project: Project, spec: IngestionSpec, held: pa.Table, rejected: pa.Table) -> pa.Table:
     """Rows per loaded file version, with the identity of the file in storage where it cannot have changed since.
 
+    A modification time of a whole second is one that S3 cut: it stands for any moment of that second, and a file that
+    may be newer than its rows is loaded again.
     With `on_change: append` the versions of a path rightly stay side by side.
     """
     import pyarrow as pa
@@ -273,9 +275,10 @@ def _with_identity(project: Project, spec: IngestionSpec, held: pa.Table, reject
             " coalesce(r.rejected_rows, 0) AS rejected_rows, l.size_bytes, l.modified_ns, l.etag, l.version_id,"
             " CASE WHEN $appends THEN 'changed' ELSE 'rebuilt' END AS disposition"
             " FROM held h LEFT JOIN rejected r ON r.src_file_id = h.src_file_id"
-            " LEFT JOIN listing l ON l.file_path = h.file_path AND l.modified_ns <= h.ingested_ns"
+            " LEFT JOIN listing l ON l.file_path = h.file_path"
+            " AND l.modified_ns <= h.ingested_ns - CASE WHEN l.modified_ns % $second = 0 THEN $second - 1 ELSE 0 END"
             " WHERE h.src_file_id IS NOT NULL",
-            params={"appends": spec.source.on_change == "append"},
+            params={"appends": spec.source.on_change == "append", "second": 1_000_000_000},
         ).to_arrow_table()
     at = found["modified_ns"].cast(pa.timestamp("ns", tz="UTC"))
     return found.drop_columns("modified_ns").append_column("modified_at", at)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -23,6 +25,7 @@ def test_a_lost_state_is_refused_then_rebuilt_from_the_table_and_only_what_chang
 ) -> None:
     for day in (1, 2, 3):
         store.put(f"{day}.csv", f"day,amount\n{day},1\n{day},2\n")
+    time.sleep(1)  # S3 tells whole seconds: files of the second in which their batch begins would be loaded again
     player.spec(SPEC.format(root=store.root))
     player.apply()
     (player.folder / ".autoloader" / "state.db").unlink()
@@ -45,6 +48,26 @@ def test_a_lost_state_is_refused_then_rebuilt_from_the_table_and_only_what_chang
     assert sorted((r["day"], r["amount"]) for r in player.rows("shop.sales")) == [
         (1, 1), (1, 2), (2, 20), (3, 1), (3, 2), (4, 1),
     ]  # fmt: skip
+    player.no_changes()
+    assert player.run("verify", "sales").code == 0
+
+
+@pytest.mark.slow
+def test_a_file_that_changed_in_the_second_of_its_batch_is_loaded_again_where_storage_tells_whole_seconds(
+    player: Player, local_store: LocalStore
+) -> None:
+    local_store.put("1.csv", "day,amount\n1,1\n")
+    local_store.put("2.csv", "day,amount\n2,2\n")
+    player.spec(SPEC.format(root=local_store.root))
+    player.apply()
+    (player.folder / ".autoloader" / "state.db").unlink()
+    begun_at = player.table("shop.sales")["_ingested_at"][0].as_py()
+    local_store.put("2.csv", "day,amount\n2,20\n")
+    os.utime(local_store.folder / "2.csv", (int(begun_at.timestamp()),) * 2)  # what S3 says of any moment of it
+    assert player.run("rebuild-ledger", "sales", "-y").code == 0
+    assert work(player.plan()) == {"changed": 1}
+    player.apply()
+    assert sorted((r["day"], r["amount"]) for r in player.rows("shop.sales")) == [(1, 1), (2, 20)]
     player.no_changes()
     assert player.run("verify", "sales").code == 0
 
