@@ -57,7 +57,7 @@ class Stage:
                 history.change()
                 history.change()
                 history.settle()
-            history.by = by
+            history.by, history.wanted = by, wanted
             turns = steps * max(1, rounds // len(steps))
             for step in history.random.sample(turns, len(turns)):
                 if wanted(step):

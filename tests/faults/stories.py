@@ -49,6 +49,7 @@ class History:
         random: Chooses what happens.
         remote: The address of the Sail server.
         new_state: Gives the URL of a state that nobody has used; None = the embedded one.
+        wanted: The steps that have not killed often enough yet.
         state: The URL of the state.
         table: The table that the spec names.
         on_delete: What the spec says about files that go.
@@ -64,6 +65,7 @@ class History:
     random: random.Random
     remote: str
     new_state: Callable[[], str | None] = lambda: None
+    wanted: Callable[[Step], bool] = lambda _: True
     killed: Counter[str] = field(default_factory=Counter)
     log: list[str] = field(default_factory=list)
     table: str = TABLE
@@ -137,7 +139,7 @@ class History:
         """The same; then perhaps it is said again, and ended at a later step of the story, and so on."""
         self.dies(step, *words)
         for later in story[story.index(step) + 1 :]:
-            if self.random.random() < 0.5:
+            if self.random.random() < (0.5 if self.wanted(later) else 0.1):
                 self.dies(later, *words)
 
     def does(self, *words: str) -> None:
@@ -314,7 +316,8 @@ def creates(history: History, step: Step) -> None:
 def _fresh(history: History) -> Iterator[History]:
     """Another project, of which nothing is left but its kills."""
     folder = history.folder / f"first-{len(history.log)}"
-    fresh = History(folder, history.nursery, history.random, history.remote, history.new_state, by=history.by)
+    shared = (history.nursery, history.random, history.remote, history.new_state, history.wanted)
+    fresh = History(folder, *shared, by=history.by)
     yield fresh
     history.killed += fresh.killed
     history.log.append("begun anew")
