@@ -44,7 +44,7 @@ class Stage:
             seed: Another one, another history.
             postgres: Whether the state is on the server.
             by: What ends processes at their steps.
-            rounds: About so many where the steps are fewer, all of them wanted; each has its turn equally often.
+            rounds: About so many where fewer steps are wanted; each of these has its turn equally often.
             wanted: The steps.
 
         Raises:
@@ -58,7 +58,8 @@ class Stage:
                 history.change()
                 history.settle()
             history.by, history.wanted = by, wanted
-            turns = steps * max(1, rounds // len(steps))
+            lacking = [step for step in steps if wanted(step)]
+            turns = lacking * max(1, rounds // max(1, len(lacking)))
             for step in history.random.sample(turns, len(turns)):
                 if wanted(step):
                     play(history, step)
