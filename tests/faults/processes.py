@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -133,7 +134,9 @@ def _run(
 ) -> None:
     gc.freeze()  # what the other process has imported is not looked through again in this one
     os.chdir(folder)
-    os.environ.update(environ)
+    (folder / "tmp").mkdir(exist_ok=True)  # whoever is killed leaves there what it had not cleared up
+    os.environ.update(environ, TMPDIR=str(folder / "tmp"))
+    tempfile.tempdir = None
     place = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(place, 1)

@@ -148,7 +148,7 @@ class History:
         if ended.code != 0:
             raise self.wrong(f"{words}: exit {ended.code}: {ended.said}")
         if words == APPLY:
-            self.world.gone = 0
+            self.world.loaded()
 
     def settle(self) -> None:
         """One more apply, and everything is as the model says."""
@@ -203,7 +203,7 @@ def outlives(history: History, step: Step) -> None:
 
 def removes(history: History, step: Step) -> None:
     """Files go; the apply that takes their rows out is killed."""
-    if not history.world.can_lose(2):
+    if history.world.may_go() < 2:
         for number in range(8):
             if f"{number}.csv" not in history.world.rows:
                 history.world.write(f"{number}.csv")
@@ -345,7 +345,7 @@ def goes_back(history: History, step: Step) -> None:
         history.change()
     history.does("rollback", "orders", "--to-run", run, "-y")
     history.does(*APPLY, "--confirm", "orders")  # most of the few files that were known then may be gone
-    history.world.gone = 0
+    history.world.loaded()
     history.check()
 
 

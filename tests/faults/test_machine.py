@@ -60,7 +60,7 @@ class Machine(RuleBasedStateMachine):
         """A file goes: its rows stay or go, as the spec says; never so many that the listing looks wrong."""
         self.history.random.seed(seed)
         world = self.history.world
-        if world.gone < len(self._there()) // 4:
+        if world.may_go():
             world.gone += 1
             self._take_away(self._some_file())
 

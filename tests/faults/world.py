@@ -27,6 +27,7 @@ class World:
         columns: Columns of the files; the first is the number of the write.
         written: Writes so far.
         gone: Files deleted since everything was loaded.
+        known: Files there were when everything was loaded; None before the first time.
     """
 
     store: LocalStore
@@ -35,6 +36,7 @@ class World:
     columns: list[str] = field(default_factory=lambda: ["version", "number"])
     written: int = 0
     gone: int = 0
+    known: int | None = None
 
     def write(self, key: str) -> None:
         """Add a file, or replace one by another version; one row in four cannot be read."""
@@ -60,19 +62,25 @@ class World:
 
     def remove(self, files: int) -> int:
         """Delete up to so many files; how many there were, at most a quarter since all was loaded."""
-        keys = self.random.sample(sorted(self.rows), min(files, self._may_go()))
+        keys = self.random.sample(sorted(self.rows), min(files, self.may_go()))
         for key in keys:
             self.store.delete(key)
             del self.rows[key]
         self.gone += len(keys)
         return len(keys)
 
-    def can_lose(self, files: int) -> bool:
-        """Whether so many can be deleted."""
-        return self._may_go() >= files
+    def loaded(self) -> None:
+        """Everything has been loaded: what goes from now on is gone from these files."""
+        self.gone, self.known = 0, self._there()
 
-    def _may_go(self) -> int:
-        return max(0, len(self.rows) // 4 - self.gone)
+    def may_go(self) -> int:
+        """So many files may be deleted before a listing looks wrong: those that nobody has loaded yet do not count."""
+        there = self._there()
+        known = there if self.known is None else min(self.known, there)
+        return max(0, known // 4 - self.gone)
+
+    def _there(self) -> int:
+        return sum(1 for _ in self.store.folder.iterdir())
 
     def expected(self) -> Counter[Row]:
         """The rows that belong into the table."""
