@@ -391,6 +391,7 @@ def _load_files(
         branch=branch,
         foreseen=changes.foreseen(tools, recipe, row) if branch is not None and row is not None else None,
         quarantine=recipe.spec.table_schema.on_bad_row == "quarantine",
+        astray=recipe.spec.source.on_change != "append" and recording.has_gone_astray(tools, row),
     )
     if branch is not None:
         pinned = rebuilding.pins(recipe, _requests(change))

@@ -29,6 +29,7 @@ class Target:
         quarantine: Whether rejected rows are kept in `<table>__quarantine`.
         foreseen: Schema update that comes with the branch's swap.
         growth: Schema update that is committed with the batch in hand, because its files asked for it.
+        astray: The table may hold versions of files that had left it once: somebody rolled it back behind our back.
     """
 
     ingestion: str
@@ -42,6 +43,7 @@ class Target:
     quarantine: bool = True
     foreseen: SchemaUpdate | None = None
     growth: SchemaUpdate | None = None
+    astray: bool = False
 
     @property
     def update(self) -> SchemaUpdate | None:

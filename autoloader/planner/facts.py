@@ -96,6 +96,7 @@ class TableFacts:
         rows: Rows in it, None = not known.
         size_bytes: Bytes of its data files, None = not known.
         lost: Files whose rows left it because somebody rolled it back, by batch; not ours.
+        back: Files that are gone, whose rows had left it and came back with that.
         foreign: Snapshots of others since our last recorded one, as far as they are kept; None = not counted.
         unknown: Of those, the ones of runs of ours that this state knows nothing of.
     """
@@ -108,6 +109,7 @@ class TableFacts:
     rows: int | None = None
     size_bytes: int | None = None
     lost: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    back: tuple[str, ...] = ()
     foreign: int | None = None
     unknown: int = 0
 

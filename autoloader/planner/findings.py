@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import pyarrow as pa
@@ -32,8 +33,8 @@ def drift_of(case: Case) -> tuple[str, ...]:
         return (f"{name} was dropped; {files_text(loaded)} recorded as loaded into it",) if loaded else ()
     if recorded.table_uuid is not None and table.uuid != recorded.table_uuid:
         return (f"{name} was dropped and made anew by someone else",)
-    if table.lost:
-        return (_rolled_back(case, name, table),)
+    if table.lost or table.back:
+        return (*_rolled_back(case, name, table), *_back(case, name, table))
     loads = "a load" if table.unknown == 1 else f"{table.unknown:,} loads"
     behind = (f"{name} got {loads} that this state does not remember",) if table.unknown else ()
     return (*behind, *_altered(case, name), *_written(case, name, recorded.snapshot_id, table))
@@ -53,14 +54,27 @@ def _altered(case: Case, name: str) -> tuple[str, ...]:
     return (f"the columns of {name} were altered by someone else: {', '.join(found)}",) if found else ()
 
 
-def _rolled_back(case: Case, name: str, table: TableFacts) -> str:
+def _rolled_back(case: Case, name: str, table: TableFacts) -> tuple[str, ...]:
     paths = [path for batch in table.lost.values() for path in batch]
-    shown = ", ".join(paths[:_SHOWN_PROBLEMS]) + (" and others" if len(paths) > _SHOWN_PROBLEMS else "")
     again = "".join(f" --reingest {case.spec.name}=batch:{batch}" for batch in list(table.lost)[:3])
-    return (
-        f"{name} was rolled back by someone else: rows of {files_text(len(paths))} left it ({shown})."
+    said = (
+        f"{name} was rolled back by someone else: rows of {files_text(len(paths))} left it ({_few(paths)})."
         f" To load them again, run: autoloader plan{again}"
     )
+    return (said,) if paths else ()
+
+
+def _back(case: Case, name: str, table: TableFacts) -> tuple[str, ...]:
+    said = (
+        f"{name} was rolled back by someone else: rows of {files_text(len(table.back))} that had left it are"
+        f" there again ({_few(table.back)}). To take them out again, run: autoloader rebuild-ledger {case.spec.name},"
+        " then apply"
+    )
+    return (said,) if table.back else ()
+
+
+def _few(paths: Sequence[str]) -> str:
+    return ", ".join(paths[:_SHOWN_PROBLEMS]) + (" and others" if len(paths) > _SHOWN_PROBLEMS else "")
 
 
 def notes_of(case: Case) -> tuple[str, ...]:

@@ -104,9 +104,12 @@ def facts_of(lake: Lake, name: str, ledger: Ledger | None = None, ingestion: str
     if table is None:
         return None
     lost: dict[str, tuple[str, ...]] = {}
+    back: tuple[str, ...] = ()
     foreign, unknown = None, 0
     if ledger is not None and ingestion is not None:
-        lost, foreign = _lost(ledger, ingestion, table), _foreign(ledger, ingestion, table)
+        foreign = _foreign(ledger, ingestion, table)
+        if undone := _undone(ledger, ingestion, table):
+            lost, back = _lost(ledger, ingestion, undone), _back(ledger, ingestion, undone)
         unknown = _unknown(ledger, ingestion, table)
     return TableFacts(
         uuid=table.uuid,
@@ -117,6 +120,7 @@ def facts_of(lake: Lake, name: str, ledger: Ledger | None = None, ingestion: str
         rows=table.rows,
         size_bytes=table.size_bytes,
         lost=lost,
+        back=back,
         foreign=foreign,
         unknown=unknown,
     )
@@ -156,27 +160,20 @@ def _unknown(ledger: Ledger, name: str, table: TableState) -> int:
     return sum(run is not None and ledger.run(run) is None for run in runs)
 
 
-def _lost(ledger: Ledger, name: str, table: TableState) -> dict[str, tuple[str, ...]]:
-    """Files that count as loaded by a batch whose snapshot is not in the table's history any more, per batch."""
+def _undone(ledger: Ledger, name: str, table: TableState) -> tuple[str, ...]:
+    """Batches whose snapshot is not in the table's history any more, because somebody rolled it back."""
     known = table.astray.union(info.snapshot_id for info in table.history)
     seen = _last_seen(ledger, name)
     if not table.astray and (seen is None or seen in known):
-        return {}
-    import pyarrow.compute as pc
-
-    held = ledger.files(name)["src_file_id"].combine_chunks().drop_null()
-    found: dict[str, tuple[str, ...]] = {}
-    for batch in ledger.batches(ingestion=name):
-        if batch.snapshot_id in table.astray or _undone(batch, known, table):
-            files = ledger.versions(name, batch_id=batch.batch_id)
-            rows = files.filter(pc.and_(pc.is_in(files["src_file_id"], held), pc.greater(files["rows"], 0)))
-            paths = rows["file_path"].to_pylist()
-            if paths:
-                found[batch.batch_id] = tuple(paths)
-    return found
+        return ()
+    return tuple(
+        batch.batch_id
+        for batch in ledger.batches(ingestion=name)
+        if batch.snapshot_id in table.astray or _is_cut_off(batch, known, table)
+    )
 
 
-def _undone(batch: BatchRow, known: frozenset[int], table: TableState) -> bool:
+def _is_cut_off(batch: BatchRow, known: frozenset[int], table: TableState) -> bool:
     """Whether a batch was begun after all that the table has, and its snapshot is unknown there.
 
     Somebody rolled the table back and expired what it was rolled back over, or put the catalog back to an older copy.
@@ -185,6 +182,32 @@ def _undone(batch: BatchRow, known: frozenset[int], table: TableState) -> bool:
     if batch.snapshot_id is None or batch.snapshot_id in known:
         return False
     return not table.history or batch.claimed_at > table.history[0].committed_at
+
+
+def _lost(ledger: Ledger, name: str, undone: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Files that count as loaded by batches that were undone, per batch."""
+    import pyarrow.compute as pc
+
+    held = ledger.files(name)["src_file_id"].combine_chunks().drop_null()
+    found: dict[str, tuple[str, ...]] = {}
+    for batch_id in undone:
+        files = ledger.versions(name, batch_id=batch_id)
+        rows = files.filter(pc.and_(pc.is_in(files["src_file_id"], held), pc.greater(files["rows"], 0)))
+        if rows.num_rows:
+            found[batch_id] = tuple(rows["file_path"].to_pylist())
+    return found
+
+
+def _back(ledger: Ledger, name: str, undone: Sequence[str]) -> tuple[str, ...]:
+    """Files whose rows were taken out by batches that were undone, and that were not loaded since."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    files = ledger.files(name)
+    out = files.filter(pc.is_null(files["src_file_id"]))["file_path"].combine_chunks()
+    taken = pa.concat_tables([ledger.versions(name, batch_id=batch_id) for batch_id in undone])
+    mine = taken.filter(pc.and_(pc.equal(taken["state"], "DELETED"), pc.is_in(taken["file_path"], out)))
+    return tuple(pc.unique(mine["file_path"]).to_pylist())
 
 
 def history_of(ledger: Ledger, name: str) -> tuple[History, ...]:
