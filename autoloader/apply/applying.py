@@ -21,7 +21,7 @@ from autoloader.apply.recipe import Recipe
 from autoloader.apply.recovery import settle_rest
 from autoloader.apply.removal import delete_rows
 from autoloader.apply.report import Counts, Step, Steps
-from autoloader.apply.staleness import check_fresh, check_sound
+from autoloader.apply.staleness import check_fresh, check_removal, check_sound
 from autoloader.apply.target import Budget, Target
 from autoloader.apply.tools import Tools
 from autoloader.errors import AutoloaderError
@@ -216,10 +216,12 @@ def _begin(
 ) -> IngestionRow | None:
     """Check that the plan is fresh, and note that it is being applied; None where all is only to be forgotten."""
     recipe = work.recipes.get(name)
-    if recipe is None:
-        return None
     plan_id, basis = work.plan.plan_id, work.basis(name)
     recorded = tools.ledger.ingestion(name)
+    if recipe is None:
+        drops = recorded.table if recorded is not None and any(Action.DROP in each.actions for each in ready) else None
+        check_removal(basis, recorded, tools.lake.table(drops) if drops is not None else None)
+        return None
     table = tools.lake.table(recipe.spec.destination.table)
     if recorded is None and recipe.spec.previous_name is not None:
         before = tools.ledger.ingestion(recipe.spec.previous_name)

@@ -39,10 +39,36 @@ def check_fresh(
     """
     if is_resumed(plan_id, basis.ingestion, recorded, living):
         return
+    _check_serial(basis, recorded)
+    check_table(basis, table)
+    _check_snapshot(basis, table)
+
+
+def check_removal(basis: Basis, recorded: IngestionRow | None, table: TableState | None) -> None:
+    """Return if an ingestion whose spec is gone is as it was when its removal was planned.
+
+    Args:
+        basis: What the plan rests on.
+        recorded: What is recorded of it now.
+        table: The table that is to be dropped; None where none is, or where it is gone already: who dropped it may
+            have been cut off before the ledger forgot it.
+
+    Raises:
+        PlanStaleError: Something was loaded or changed since, or it is forgotten already.
+    """
+    _check_serial(basis, recorded)
+    if table is not None:
+        check_table(basis, table)
+        _check_snapshot(basis, table)
+
+
+def _check_serial(basis: Basis, recorded: IngestionRow | None) -> None:
     serial = recorded.serial if recorded is not None else 0
     if serial != basis.serial:
         raise _stale(basis, f"It was made at serial {basis.serial} of the ingestion; now it is {serial}.")
-    check_table(basis, table)
+
+
+def _check_snapshot(basis: Basis, table: TableState | None) -> None:
     snapshot_id = table.snapshot_id if table is not None else None
     if snapshot_id != basis.snapshot_id:
         raise _stale(basis, f"Its table was at snapshot {basis.snapshot_id}; now it is at {snapshot_id}.")

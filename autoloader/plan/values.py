@@ -224,7 +224,7 @@ class Basis:
 
     Attributes:
         serial: The ingestion's ledger serial, 0 before it is recorded.
-        spec_digest: Digest of the spec that was planned.
+        spec_digest: Digest of the spec that was planned; empty where its spec is gone.
         snapshot_id: The table's current snapshot, None when there is no table or no snapshot.
         schema_id: The table's schema id, None when there is no table.
         table_uuid: The table's UUID, None when there is no table.

@@ -76,10 +76,12 @@ def build_plan(
     cases = [replace(case, rescued=(rescued or {}).get(case.spec.name)) for case in cases]
     parts = [plan_ingestion(case) for case in cases]
     changes = [change for part in parts for change in part.changes]
-    changes = _ordered([*changes, *_removed(specs, state, tables, wishes)])
+    gone = _gone(specs, state, wishes)
+    changes = _ordered([*changes, *_removed(gone, specs, state, tables)])
     found = [*diagnostics, *_shared_tables(specs), *(d for part in parts for d in part.diagnostics)]
     said = (*(note for part in parts for note in part.notes), *wishes.not_due.values(), *(notes if changes else ()))
-    return _plan(changes, cases, parts, found, said, state, now, tool_version, wishes)
+    based = [*map(_basis, cases), *(_basis_of_removal(recorded, tables) for recorded in gone)]
+    return _plan(changes, cases, based, parts, found, said, state, now, tool_version, wishes)
 
 
 def _case(
@@ -118,17 +120,18 @@ def _moving(
     return tables.get(recorded.table)
 
 
-def _removed(
-    specs: Sequence[IngestionSpec], state: State, tables: Mapping[str, TableFacts | None], asked: Asked
-) -> list[Change]:
-    """What becomes of recorded ingestions whose spec is gone."""
+def _gone(specs: Sequence[IngestionSpec], state: State, asked: Asked) -> list[Recorded]:
+    """Recorded ingestions whose spec is gone, by name."""
     if asked.mode == "refresh-only":
         return []
-    gone = [recorded for recorded in state.removed(specs) if asked.takes(recorded.name)]
-    return [
-        _removal(recorded, tables.get(recorded.table or ""), _also_of(recorded, specs, state))
-        for recorded in sorted(gone, key=lambda r: r.name)
-    ]
+    return sorted((each for each in state.removed(specs) if asked.takes(each.name)), key=lambda each: each.name)
+
+
+def _removed(
+    gone: Sequence[Recorded], specs: Sequence[IngestionSpec], state: State, tables: Mapping[str, TableFacts | None]
+) -> list[Change]:
+    """What becomes of recorded ingestions whose spec is gone."""
+    return [_removal(each, tables.get(each.table or ""), _also_of(each, specs, state)) for each in gone]
 
 
 def _also_of(recorded: Recorded, specs: Sequence[IngestionSpec], state: State) -> str | None:
@@ -187,6 +190,7 @@ def _shared_tables(specs: Sequence[IngestionSpec]) -> list[Diagnostic]:
 def _plan(
     changes: list[Change],
     cases: Sequence[Case],
+    based: Sequence[Basis],
     parts: Sequence[Part],
     diagnostics: Sequence[Diagnostic],
     notes: tuple[str, ...],
@@ -218,7 +222,7 @@ def _plan(
         errored=errored,
         changes=tuple(changes),
         totals=totals,
-        basis=tuple(_basis(case) for case in cases),
+        basis=tuple(based),
         guardrails=rails,
         drift=tuple(drift for part in parts for drift in part.drift),
         notes=notes,
@@ -254,4 +258,17 @@ def _basis(case: Case) -> Basis:
         schema_id=case.table.schema_id if case.table else None,
         table_uuid=case.table.uuid if case.table else None,
         files_digest=impacts.work_digest(case.files) if case.files is not None else None,
+    )
+
+
+def _basis_of_removal(recorded: Recorded, tables: Mapping[str, TableFacts | None]) -> Basis:
+    """Its digest is that of no spec: a plan that removes an ingestion is stale once there is one again."""
+    table = tables.get(recorded.table or "")
+    return Basis(
+        ingestion=recorded.name,
+        serial=recorded.serial,
+        spec_digest="",
+        snapshot_id=table.snapshot_id if table is not None else None,
+        schema_id=table.schema_id if table is not None else None,
+        table_uuid=table.uuid if table is not None else None,
     )

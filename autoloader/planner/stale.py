@@ -42,7 +42,7 @@ def stale(
             continue
         row = recorded.get(basis.ingestion) or recorded.get(names.get(basis.ingestion, ""))
         found += _recorded_moved(basis.ingestion, basis.serial, row)
-        if digests is not None and digests.get(basis.ingestion) != basis.spec_digest:
+        if digests is not None and digests.get(basis.ingestion, "") != basis.spec_digest:
             found.append(f"the spec of {basis.ingestion} was edited")
         found += _table_moved(plan, basis.ingestion, tables)
     return tuple(found)

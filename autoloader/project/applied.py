@@ -33,7 +33,7 @@ from autoloader.apply import (
 from autoloader.cost import flat_rate, money
 from autoloader.errors import AutoloaderError, LeaseBusyError, PlanStaleError, RefusedError, SettingsError
 from autoloader.inventory import Disposition
-from autoloader.plan import Change
+from autoloader.plan import Action, Change
 from autoloader.project.backfilling import keep_progress
 from autoloader.project.computing import Engines
 from autoloader.project.planned import Planned, Wishes
@@ -482,10 +482,18 @@ def _may_be_applied(project: Project, planned: Planned) -> None:
 def _specs_unmoved(project: Project, planned: Planned) -> None:
     from autoloader.spec import spec_digest
 
-    digests = {loaded.spec.name: spec_digest(loaded.spec) for loaded in project.specs().ingestions}
-    touched = {change.ingestion for change in planned.plan.changes if change.blocked is None}
+    specs = [loaded.spec for loaded in project.specs().ingestions]
+    digests = {spec.name: spec_digest(spec) for spec in specs}
+    ready = [change for change in planned.plan.changes if change.blocked is None]
+    touched = {change.ingestion for change in ready}
+    dropped = {str((each.before or {}).get("table")): each.ingestion for each in ready if Action.DROP in each.actions}
+    for spec in specs:  # a removed ingestion is wanted again also under another name, or for its table alone
+        if spec.previous_name is not None and project.ledger.ingestion(spec.name) is None:
+            digests.setdefault(spec.previous_name, spec_digest(spec))
+        if spec.destination.table in dropped:
+            digests.setdefault(dropped[spec.destination.table], spec_digest(spec))
     for basis in planned.plan.basis:
-        if basis.ingestion in touched and digests.get(basis.ingestion) != basis.spec_digest:
+        if basis.ingestion in touched and digests.get(basis.ingestion, "") != basis.spec_digest:
             raise PlanStaleError(
                 f"The plan for {basis.ingestion} is stale.",
                 why="Its spec was edited since.",
@@ -571,7 +579,9 @@ def _budget(
 
 def _newer_files(project: Project, planned: Planned) -> int | None:
     """Files to load that a saved plan has not seen as they are now; None where storage does not answer."""
-    names = tuple(basis.ingestion for basis in planned.plan.basis)
+    names = tuple(basis.ingestion for basis in planned.plan.basis if basis.spec_digest)  # else its spec is gone
+    if not names:
+        return 0
     try:
         now = project.plan(Wishes(select=names))
     except AutoloaderError:

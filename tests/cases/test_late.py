@@ -1,0 +1,89 @@
+"""Whoever comes too late: plans that the world has left behind (51), and workers that sleep and wake (52)."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.playing import LocalStore, Player
+
+SPEC = """
+    name: orders
+    source: {{path: "{root}"}}
+    destination: {{table: shop.orders}}
+{more}
+"""
+
+
+def declare(player: Player, store: LocalStore, more: str = "") -> None:
+    player.spec(SPEC.format(root=store.root, more=more))
+
+
+def put(store: LocalStore, key: str, *ids: int) -> None:
+    store.put(key, "id,n\n" + "".join(f"{number},1\n" for number in ids))
+
+
+def ids(player: Player) -> list[int]:
+    return sorted(row["id"] for row in player.rows("shop.orders"))
+
+
+def settled(player: Player) -> None:
+    """Nothing is left to do, and ledger and table agree file by file."""
+    player.no_changes()
+    said = player.run("verify", "orders")
+    assert said.code == 0, said.out
+
+
+# ------------------------------------------------------------------ saved plans
+
+
+DROP = "    on_remove: drop"
+
+
+def plan_removal(player: Player, store: LocalStore) -> None:
+    """A loaded table, and a saved plan that drops it because its spec is gone."""
+    put(store, "a.csv", 1)
+    declare(player, store, DROP)
+    player.apply()
+    player.spec("")
+    assert player.run("plan", "--out", "saved.plan").code == 0
+
+
+@pytest.mark.parametrize(
+    "more",
+    ["    on_remove: drop\n    protect: true", "    previous_name: orders"],
+    ids=["under its name", "under another name"],
+)
+def test_case_51_a_saved_plan_drops_no_table_whose_spec_is_back(
+    player: Player, local_store: LocalStore, more: str
+) -> None:
+    plan_removal(player, local_store)
+    declare(player, local_store, more)
+    if "previous_name" in more:
+        player.spec((player.folder / "ingestions/specs.yml").read_text().replace("name: orders", "name: sales", 1))
+    said = player.run("apply", "saved.plan")
+    assert said.code == 4, said.out + said.err
+    assert "stale" in said.err
+    assert ids(player) == [1]
+
+
+def test_case_51_a_saved_plan_drops_no_table_that_was_loaded_into_since(
+    player: Player, local_store: LocalStore
+) -> None:
+    plan_removal(player, local_store)
+    declare(player, local_store, DROP)
+    put(local_store, "b.csv", 2)
+    player.apply()
+    player.spec("")
+    said = player.run("apply", "saved.plan")
+    assert said.code == 4, said.out + said.err
+    assert ids(player) == [1, 2]
+
+
+def test_case_51_a_table_is_dropped_as_planned_while_nothing_moved_and_only_once(
+    player: Player, local_store: LocalStore
+) -> None:
+    plan_removal(player, local_store)
+    said = player.run("apply", "saved.plan")
+    assert said.code == 0, said.out + said.err
+    assert player.run("state", "list", "--format", "json").json["ingestions"] == []
+    assert player.run("apply", "saved.plan").code == 4
