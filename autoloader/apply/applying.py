@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, assert_never
 
@@ -16,10 +16,10 @@ from autoloader.apply import changes, rebuilding, recording
 from autoloader.apply.filling import fill_from_rescued
 from autoloader.apply.housekeeping import note_files
 from autoloader.apply.keeping import holding
-from autoloader.apply.loading import Loaded, load_lane, run_lane
+from autoloader.apply.loading import MOST_PROBLEMS, Loaded, load_lane, run_lane
 from autoloader.apply.recipe import Recipe
 from autoloader.apply.recovery import settle_rest
-from autoloader.apply.removal import delete_rows
+from autoloader.apply.removal import delete_rows, still_gone
 from autoloader.apply.report import Counts, Step, Steps
 from autoloader.apply.staleness import check_fresh, check_removal, check_sound
 from autoloader.apply.target import Budget, Target
@@ -404,16 +404,19 @@ def _load_files(
                 with steps.step("table_emptied", run=run_id, table=target.table) as details:
                     details["files"] = rebuilding.empty_table(tools, target, lease)
     gone, removed_bytes = _gone_files(_files_left(work, change.ingestion), change.ingestion), 0
+    back: list[tuple[str, str]] = []
     if "rows_removed" in operations and gone.num_rows:
-        with steps.step("rows_removed", run=run_id, files=gone.num_rows) as details:
+        with steps.step("rows_removed", run=run_id) as details:
+            gone, back = still_gone(tools, gone)
             swapped = delete_rows(tools, target, gone, lease)
-            details["rows"], removed_bytes = swapped.rows, swapped.rewritten_bytes
+            details["files"], details["rows"], removed_bytes = gone.num_rows, swapped.rows, swapped.rewritten_bytes
     if "run_triggered" in operations:
         loaded = run_lane(tools, target, files, lease, budget, steps)
     else:
         loaded = load_lane(tools, target, files, lease, budget)
     loaded.counts.rewritten_bytes += removed_bytes
-    return loaded
+    loaded.counts.moved += len(back)
+    return replace(loaded, problems=(*back, *loaded.problems)[:MOST_PROBLEMS])
 
 
 def _files_left(work: Work, name: str) -> pa.Table:

@@ -16,6 +16,7 @@ from autoloader.apply.tools import Tools
 from autoloader.errors import RowsMovedError
 from autoloader.inventory import FileState
 from autoloader.lake import Commit, HeldFile
+from autoloader.sources import head_many
 
 if TYPE_CHECKING:
     from autoloader.ledger import Lease
@@ -140,6 +141,18 @@ def commit_of(target: Target, batch_id: str, data_files: pa.Table, lease: Lease)
         ingestion=target.ingestion,
         data_files=data_files,
     )
+
+
+def still_gone(tools: Tools, gone: pa.Table) -> tuple[pa.Table, list[tuple[str, str]]]:
+    """Of files that were gone when the plan was made, those that are gone now; and of the others path and reason.
+
+    Raises:
+        SourceError: The storage does not say.
+    """
+    heads = head_many(gone["file_path"].to_pylist(), tools.storage)
+    back = heads.filter(heads["found"])["file_path"].to_pylist()
+    why = "it is back in storage: its rows stay until the next apply"
+    return gone.filter(pc.invert(heads["found"])), [(path, why) for path in back]
 
 
 def delete_rows(tools: Tools, target: Target, gone: pa.Table, lease: Lease) -> Swapped:

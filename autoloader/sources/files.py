@@ -176,6 +176,8 @@ def _meta(uri: str, storage: Storage) -> Meta | None:
         return None
     except OSError as error:
         raise source_error(uri, "read", error) from error
+    if stat.S_ISDIR(found.st_mode):
+        return None
     if not stat.S_ISREG(found.st_mode):
         raise SourceError(f"{uri} is not a file.")
     return Meta(found.st_size, kept_ns(found.st_mtime_ns), None, None)

@@ -200,7 +200,7 @@ def _odd(walk: _Walk, folder: _Folder, key: str, pending: list[_Folder]) -> None
         why = "goes in a circle" if error.errno == errno.ELOOP else "leads nowhere"
         if isinstance(error, PermissionError):
             why = "leads to where this user may not look"
-        walk.problem(key, f"The symbolic link {why}.", unlisted=isinstance(error, PermissionError))
+        walk.problem(key, f"The symbolic link {why}.", unlisted=True)  # a volume that is not mounted looks like that
         return
     if stat.S_ISREG(found.st_mode):
         walk.add(key, found)
@@ -208,12 +208,13 @@ def _odd(walk: _Walk, folder: _Folder, key: str, pending: list[_Folder]) -> None
         target, here = os.path.realpath(path), os.path.realpath(walk.root + folder.key)
         crossed = (*folder.crossed, here)
         if any(f"{place}/".startswith(f"{target.rstrip('/')}/") for place in crossed):
-            walk.problem(key, "The symbolic link leads back to a folder that holds it; it is not followed.")
+            why = "The symbolic link leads back to a folder that holds it; it is not followed."
+            walk.problem(key, why, unlisted=True)
         else:
             _enter(walk, folder, f"{key}/", crossed, pending)
     else:
         kind = next((name for test, name in _KINDS if test(found.st_mode)), "a device")
-        walk.problem(key, f"It is {kind}, not a file.")
+        walk.problem(key, f"It is {kind}, not a file.", unlisted=True)
 
 
 def _table(walk: _Walk) -> pa.Table:

@@ -14,8 +14,8 @@ class Problem:
     Attributes:
         path: Canonical URI; a name that is not UTF-8 is shown with `\\xNN`.
         message: Why, in one sentence.
-        unlisted: Files below `path` may exist that the listing does not hold: what is known below it must
-            not be taken for deleted.
+        unlisted: There may be a file at `path`, or files below it, that the listing does not hold: what is known
+            there must not be taken for deleted.
     """
 
     path: str
