@@ -90,6 +90,7 @@ def rebuild_aside(
                 expected_snapshot_id=served.snapshot_id if served else None,
                 schema_update=(loaded.target or target).foreseen,
                 fencing_token=lease.token,
+                batch_ids=[batch.batch_id for batch in loaded.pending],
             )
     except BaseException:
         tools.lake.remove_branch(table, branch)

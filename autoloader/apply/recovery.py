@@ -19,6 +19,7 @@ from autoloader.apply.report import Step
 from autoloader.apply.tools import Tools
 from autoloader.apply.versions import Versions
 from autoloader.errors import AutoloaderError, LakeError, LedgerError, LockBusyError, SourceError
+from autoloader.inventory import FileState
 from autoloader.lake import Commit
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ def _settle(tools: Tools, batch: BatchRow, table: str | None) -> Step:
     started = tools.clock()
     lease = tools.ledger.take_over(batch.batch_id, tools.holder, tools.lease_s, tools.clock())
     try:
-        snapshot_id = _revoke(tools, table, batch.batch_id)
+        snapshot_id = _revoke(tools, table, batch)
         tools.at("revoked")
         if table is not None and snapshot_id is not None and batch.results is not None:
             _record(tools, batch, table, snapshot_id, lease)
@@ -159,25 +160,37 @@ def _settle(tools: Tools, batch: BatchRow, table: str | None) -> Step:
     return Step(batch.ingestion, operation, "done", seconds, details)
 
 
-def _revoke(tools: Tools, table: str | None, batch_id: str) -> int | None:
+def _revoke(tools: Tools, table: str | None, batch: BatchRow) -> int | None:
     """The batch's snapshot; None when it was not committed, and from now on cannot be."""
     if table is None or tools.lake.table(table) is None:
         return None
-    return tools.lake.revoke(table, batch_id)
+    ids = _versions_with_rows(batch)
+    return tools.lake.revoke(table, batch.batch_id, src_file_ids=ids, fencing_token=batch.token)
+
+
+def _versions_with_rows(batch: BatchRow) -> list[int]:
+    """The source file versions whose rows a commit of the batch puts into the table."""
+    results = from_blob(batch.results) if batch.results is not None else None
+    if results is None or "kind" not in results.column_names:
+        return []
+    loaded = pc.and_(pc.equal(results["state"], FileState.SUCCESS.value), pc.greater(results["rows"], 0))
+    ids: list[int] = results.filter(pc.and_(pc.equal(results["kind"], "file"), loaded))["src_file_id"].to_pylist()
+    return ids
 
 
 def _record(tools: Tools, batch: BatchRow, table: str, snapshot_id: int, lease: Lease) -> None:
     """The commit took place: what came after it is done now, the rejected rows' own commit included."""
     results = from_blob(batch.results or b"")
     run = tools.ledger.run(batch.run_id)
-    if "kind" in results.column_names:  # the batch is found there, and only what is missing beside it is committed
+    rejected = results.filter(pc.equal(results["table"], "quarantine")) if "table" in results.column_names else None
+    if rejected is not None and rejected.num_rows:  # the batch is in the table; what may be missing is beside it
         commit = Commit(
             batch_id=batch.batch_id,
             plan_id=(run.plan_id if run is not None else None) or "",
             run_id=batch.run_id,
             fencing_token=lease.token,
             ingestion=batch.ingestion,
-            data_files=results,
+            data_files=rejected,
         )
         tools.lake.commit(table, commit)
     rebuild = (run.extra or {}).get("rebuild") if run is not None else None

@@ -17,6 +17,7 @@ from autoloader.errors import LakeError
 from autoloader.lake import peek
 from autoloader.lake.catalogs import catalog_properties, explained, open_catalog
 from autoloader.lake.state import (
+    BRANCH,
     LINEAGE,
     QUARANTINE,
     Commit,
@@ -233,14 +234,32 @@ class Lake:
             table = self._work.load(self._catalog, name)
             return None if table is None else self._work.commits.committed(table, batch_id, branch)
 
-    def revoke(self, name: str, batch_id: str, branch: str | None = None) -> int | None:
+    def revoke(
+        self,
+        name: str,
+        batch_id: str,
+        branch: str | None = None,
+        *,
+        src_file_ids: Sequence[int] = (),
+        fencing_token: int | None = None,
+    ) -> int | None:
         """Settle a batch of a dead worker before its files are released.
+
+        Args:
+            name: The table.
+            batch_id: The batch.
+            branch: Where it was to be committed; None = `main`.
+            src_file_ids: The source file versions that it has rows of: where snapshots have expired that would tell of
+                it, these rows do.
+            fencing_token: Under which it was loaded.
 
         Returns:
             Its snapshot, if it was committed after all. None: it was not, and can never be any more.
         """
         with explained(f"{name} could not be committed to"):
-            found: int | None = self._work.revoke(self._catalog, name, batch_id, branch)
+            found: int | None = self._work.revoke(
+                self._catalog, name, batch_id, branch, tuple(src_file_ids), fencing_token
+            )
             return found
 
     def sweep(self, name: str, batch_id: str) -> int:
@@ -255,7 +274,7 @@ class Lake:
     def start_branch(self, name: str, branch: str) -> None:
         """Make a branch without rows, to build a table's new content aside; nothing where it is there."""
         with explained(f"the branch {branch} of {name} cannot be made"):
-            self._work.start_branch(self._catalog, name, branch, {"autoloader.branch": branch})
+            self._work.start_branch(self._catalog, name, branch, {BRANCH: branch})
 
     def swap(
         self,
@@ -265,6 +284,7 @@ class Lake:
         expected_snapshot_id: int | None,
         schema_update: SchemaUpdate | None = None,
         fencing_token: int | None = None,
+        batch_ids: Sequence[str] = (),
     ) -> int | None:
         """Serve a branch's content as the table, in one step, and forget the branch's name.
 
@@ -274,13 +294,14 @@ class Lake:
             expected_snapshot_id: Where the table stood when the branch was begun.
             schema_update: Done in the same step; the branch's data files were written for it.
             fencing_token: Of the lease that has the table alone: commits under lower ones are refused from then on.
+            batch_ids: The batches in the branch, for those whose snapshots have expired meanwhile.
 
         Raises:
             LakeError: The table moved from `expected_snapshot_id` since the branch was begun.
         """
         with explained(f"the branch {branch} of {name} cannot be swapped in"):
             found: int | None = self._work.swap(
-                self._catalog, name, branch, expected_snapshot_id, schema_update, fencing_token
+                self._catalog, name, branch, expected_snapshot_id, schema_update, fencing_token, batch_ids
             )
             return found
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import pyarrow as pa
@@ -32,7 +32,7 @@ from autoloader.lake import keepsakes
 from autoloader.lake.catalogs import explain, reason
 from autoloader.lake.datafiles import DataFiles
 from autoloader.lake.shapes import apply_update
-from autoloader.lake.state import BATCH_ID, FENCING_TOKEN, REVOKED, SchemaUpdate
+from autoloader.lake.state import BATCH_ID, BRANCH, FENCING_TOKEN, REVOKED, SchemaUpdate
 
 ATTEMPTS: Final = 8  # against other committers; waits add up to about 10 s
 _FIRST_WAIT_S: Final = 0.05
@@ -201,13 +201,65 @@ def settled(table: Table, batch_id: str, branch: str | None) -> int | None:
 
 def committed(table: Table, batch_id: str, branch: str | None) -> int | None:
     """The snapshot of a batch in a branch's history, or in what the table keeps where that one has expired."""
-    for snapshot in _history(table, branch):
-        if snapshot.summary and snapshot.summary.additional_properties.get(BATCH_ID) == batch_id:
-            return snapshot.snapshot_id
+    history = list(_history(table, branch))
+    if (found := _named(history, batch_id)) is not None:
+        return found
     kept = keepsakes.committed(table.properties, batch_id) if branch is None else None
-    if kept is None or table.metadata.snapshot_by_id(kept) is not None:
+    living = table.metadata.snapshot_by_id(kept) if kept is not None else None
+    if living is not None and (not is_cut_off(history) or _age(living) > _age(history[-1])):
         return None  # a snapshot that lives outside of the history was rolled back: its rows are not there
     return kept
+
+
+def outcome(table: Table, batch_id: str, branch: str | None, holds: Callable[[], bool | None]) -> int | None:
+    """What became of a batch whose worker is gone: its snapshot; None: it is not in the branch.
+
+    Where expiry has cut the history off, or somebody has replaced it, the table's rows tell.
+
+    Args:
+        table: The table.
+        batch_id: The batch.
+        branch: The branch; None = main.
+        holds: Whether rows of the batch are in the table; None where that cannot be seen. Asked only when the history
+            does not tell.
+    """
+    history = list(_history(table, branch))
+    found = _named(history, batch_id)
+    if found is not None or branch is not None or not history:
+        return found
+    kept, cut_off = keepsakes.committed(table.properties, batch_id), is_cut_off(history)
+    if is_revoked(table, batch_id, branch) or (kept is None and not cut_off):
+        return None
+    held = holds()
+    if held is None:
+        return committed(table, batch_id, branch) if cut_off else None
+    if not held:
+        return None
+    return kept if kept is not None and cut_off else history[-1].snapshot_id  # they were there by then
+
+
+def _named(history: Iterable[Snapshot], batch_id: str) -> int | None:
+    for snapshot in history:
+        if snapshot.summary and snapshot.summary.additional_properties.get(BATCH_ID) == batch_id:
+            return snapshot.snapshot_id
+    return None
+
+
+def is_cut_off(history: Sequence[Snapshot]) -> bool:
+    """Whether snapshots before a history's oldest one have expired; a tag or a branch may keep some of them alive.
+
+    Who expires them may take the parent out of the oldest one, too: only a table's first snapshot and the first one of
+    a rebuild are certain.
+    """
+    if not history:
+        return False
+    oldest = history[-1]
+    rebuilt = oldest.summary is not None and BRANCH in oldest.summary.additional_properties
+    return oldest.parent_snapshot_id is not None or not (oldest.sequence_number == 1 or rebuilt)
+
+
+def _age(snapshot: Snapshot) -> tuple[int, int]:
+    return snapshot.sequence_number or 0, snapshot.timestamp_ms
 
 
 def is_revoked(table: Table, batch_id: str, branch: str | None) -> bool:

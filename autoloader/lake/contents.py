@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyiceberg.conversions import from_bytes
-from pyiceberg.manifest import DataFile
+from pyiceberg.manifest import DataFile, ManifestContent
 from pyiceberg.table import Table
 from pyiceberg.types import LongType
 
@@ -69,6 +69,40 @@ def files_holding(table: Table, id_column: str, ids: Sequence[int], branch: str 
 
     with ThreadPoolExecutor(_READERS) as pool:
         return tuple(sorted((h for h in pool.map(count, candidates) if h), key=lambda h: h.path))
+
+
+def holds_batch(table: Table, batch_id: str, ids: Sequence[int]) -> bool | None:
+    """Whether rows of a batch are in the table: in data files of its folder, or in those that others made of them.
+
+    Args:
+        table: The table.
+        batch_id: The batch.
+        ids: The source file versions that it had rows of.
+
+    Returns:
+        None where it cannot be told: it had no rows, or the table has no lineage columns.
+    """
+    snapshot = table.current_snapshot()
+    manifests = snapshot.manifests(table.io) if snapshot is not None else ()
+    files = [
+        entry.data_file
+        for manifest in manifests
+        if manifest.content == ManifestContent.DATA
+        for entry in manifest.fetch_manifest_entry(table.io, discard_deleted=True)
+    ]
+    if any(f"/batch={batch_id}/" in file.file_path for file in files):
+        return True
+    field = next((each for each in table.schema().fields if each.name == "_src_file_id"), None)
+    if field is None or not ids:
+        return None
+    wanted = sorted(set(ids))
+    candidates = [file for file in files if _may_hold(file, field.field_id, wanted)]
+    among = pa.array(wanted, pa.int64())
+    return any(
+        pc.any(pc.is_in(batch.column(0), among)).as_py()
+        for file in candidates
+        for batch in _batches(table, file, [field.field_id])
+    )
 
 
 def rewritten_bytes(table: Table, id_column: str, ids: Sequence[int]) -> int:

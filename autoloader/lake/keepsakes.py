@@ -14,7 +14,7 @@ COMMITTED: Final = "autoloader.committed-batches"
 """`batch:snapshot` pairs with commas between them, the newest last."""
 
 REVOKED_BATCHES: Final = "autoloader.revoked-batches"
-"""Ids of batches that may never be committed, the newest last."""
+"""Batches that may never be committed, the newest last: `batch:token`, the fencing token where it is known."""
 
 FENCE: Final = "autoloader.fence"
 """The fencing token of the last change that needed the table alone: commits under a lower one are refused."""
@@ -22,7 +22,10 @@ FENCE: Final = "autoloader.fence"
 OWN: Final = frozenset({COMMITTED, REVOKED_BATCHES, FENCE})
 
 KEPT: Final = 100
-"""How many of each are kept. A batch needs its mark until it is recorded or released, seconds as a rule."""
+"""How many of each are kept. A batch needs its mark until it is recorded or released, seconds as a rule.
+
+Of a committed batch whose mark is gone as well, the rows themselves tell; a revoked one stays shut out by the fence.
+"""
 
 
 def committed(properties: Mapping[str, str], batch_id: str) -> int | None:
@@ -36,7 +39,7 @@ def committed(properties: Mapping[str, str], batch_id: str) -> int | None:
 
 def is_revoked(properties: Mapping[str, str], batch_id: str) -> bool:
     """Whether a batch was revoked, if it is among the last ones."""
-    return batch_id in _values(properties, REVOKED_BATCHES)
+    return any(value.partition(":")[0] == batch_id for value in _values(properties, REVOKED_BATCHES))
 
 
 def fence(properties: Mapping[str, str]) -> int:
@@ -50,9 +53,16 @@ def with_committed(properties: Mapping[str, str], batches: Iterable[tuple[str, i
     return {COMMITTED: _text(pairs)}
 
 
-def with_revoked(properties: Mapping[str, str], batch_id: str) -> dict[str, str]:
-    """The properties to set so that a batch is kept as revoked."""
-    return {REVOKED_BATCHES: _text([*_values(properties, REVOKED_BATCHES), batch_id])}
+def with_revoked(properties: Mapping[str, str], batch_id: str, token: int | None = None) -> dict[str, str]:
+    """The properties to set so that a batch is kept as revoked.
+
+    A batch that is so many revocations back that it is kept no more stays shut out: the fence rises above the token
+    that it was loaded under. Whoever is alive under a lower one applies again.
+    """
+    values = [*_values(properties, REVOKED_BATCHES), batch_id if token is None else f"{batch_id}:{token}"]
+    tokens = [int(value.partition(":")[2] or 0) for value in values[:-KEPT]]
+    fenced = with_fence(properties, max(tokens) + 1) if any(tokens) else {}
+    return {REVOKED_BATCHES: _text(values)} | fenced
 
 
 def with_fence(properties: Mapping[str, str], token: int | None) -> dict[str, str]:

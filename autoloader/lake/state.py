@@ -49,6 +49,7 @@ PLAN_ID: Final = "autoloader.plan-id"
 RUN_ID: Final = "autoloader.run-id"
 FENCING_TOKEN: Final = "autoloader.fencing-token"  # noqa: S105 - no secret
 INGESTION: Final = "autoloader.ingestion"
+BRANCH: Final = "autoloader.branch"
 REVOKED: Final = "autoloader.revoked-batch-id"
 
 _LINEAGE_NAMES: Final = frozenset(c.name for c in LINEAGE.columns)
@@ -100,7 +101,8 @@ class TableState:
         data_files: Their number; None: not told.
         history: Snapshots of `main`, newest first, as far as they are not expired.
         branches: Snapshot per branch and tag.
-        astray: Snapshots that are kept but are not in the history of `main`: rolled back or swapped out.
+        astray: Snapshots that are kept but are not in the history of `main`: rolled back or swapped out. Where expiry
+            has cut the history off, those from before its oldest one are not counted: a tag may keep them.
     """
 
     name: str
@@ -234,8 +236,7 @@ def state_of(name: str, metadata: Mapping[str, Any]) -> TableState:
         data_files=_number(summary, "total-data-files"),
         history=history,
         branches={ref: int(value["snapshot-id"]) for ref, value in refs.items()},
-        astray=frozenset(s["snapshot-id"] for s in metadata.get("snapshots") or ())
-        - frozenset(info.snapshot_id for info in history),
+        astray=_astray(metadata, history),
         sort_by=_sort_by(metadata, schema),
     )
 
@@ -268,6 +269,17 @@ def _history(metadata: Mapping[str, Any]) -> tuple[SnapshotInfo, ...]:
         )
         at = by_id.get(at.get("parent-snapshot-id"))
     return tuple(found)
+
+
+def _astray(metadata: Mapping[str, Any], history: tuple[SnapshotInfo, ...]) -> frozenset[int]:
+    ages = {
+        s["snapshot-id"]: (s.get("sequence-number") or 0, s["timestamp-ms"]) for s in metadata.get("snapshots") or ()
+    }
+    outside = ages.keys() - {info.snapshot_id for info in history}
+    oldest = history[-1] if history else None
+    if oldest is None or (oldest.parent_id is None and BRANCH in oldest.summary):
+        return frozenset(outside)
+    return frozenset(each for each in outside if ages[each] > ages[oldest.snapshot_id])
 
 
 def _partition_by(metadata: Mapping[str, Any], schema: Mapping[str, Any]) -> tuple[str, ...]:

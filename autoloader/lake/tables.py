@@ -190,7 +190,9 @@ def _commit_quarantine(catalog: Catalog, name: str, wanted: Commit, rows: pa.Tab
     commits.commit_files(catalog, own, summary=wanted.summary, rows=rows, removed=(), branch=None)
 
 
-def revoke(catalog: Catalog, name: str, batch_id: str, branch: str | None) -> int | None:
+def revoke(
+    catalog: Catalog, name: str, batch_id: str, branch: str | None, ids: Sequence[int], token: int | None
+) -> int | None:
     """Settle a batch whose worker is gone: its snapshot if it was committed, else never any more.
 
     A mark in the history (an empty snapshot) makes a commit of the batch that is under way fail in every catalog,
@@ -200,7 +202,7 @@ def revoke(catalog: Catalog, name: str, batch_id: str, branch: str | None) -> in
     found: list[int] = []
 
     def stage(transaction: Transaction, table: Table) -> None:
-        snapshot_id = commits.committed(table, batch_id, branch)
+        snapshot_id = commits.outcome(table, batch_id, branch, lambda: contents.holds_batch(table, batch_id, ids))
         if snapshot_id is not None:
             found.append(snapshot_id)
         if snapshot_id is not None or commits.is_revoked(table, batch_id, branch):
@@ -208,7 +210,7 @@ def revoke(catalog: Catalog, name: str, batch_id: str, branch: str | None) -> in
         transaction.update_snapshot(
             snapshot_properties={REVOKED: batch_id}, branch=branch or MAIN_BRANCH
         ).fast_append().commit()
-        transaction.set_properties(keepsakes.with_revoked(table.properties, batch_id))
+        transaction.set_properties(keepsakes.with_revoked(table.properties, batch_id, token))
 
     commits.commit(catalog, name, stage, branch=branch)
     return found[0] if found else None
@@ -303,6 +305,7 @@ def swap(
     expected_snapshot_id: int | None,
     schema_update: SchemaUpdate | None = None,
     fencing_token: int | None = None,
+    batch_ids: Sequence[str] = (),
 ) -> int | None:
     """Make a branch's snapshot the current one of `main`, and drop the branch's name.
 
@@ -336,15 +339,17 @@ def swap(
                 _repartition(transaction, table, schema_update.partition_by)
             if schema_update.sort_by is not None:
                 _reorder(transaction, schema_update.sort_by)
-        batches = [
-            (summary[BATCH_ID], snapshot.snapshot_id)
+        found = {
+            summary[BATCH_ID]: snapshot.snapshot_id
             for snapshot in ancestors_of(table.metadata.snapshot_by_name(branch), table.metadata)
             if BATCH_ID in (summary := snapshot.summary.additional_properties if snapshot.summary else {})
-        ]
+        }
+        expired = [each for each in batch_ids if each not in found]
+        head = refs[branch].snapshot_id
+        batches = [*((each, head) for each in expired), *reversed(found.items())]
         ManageSnapshots(transaction).set_current_snapshot(ref_name=branch).remove_branch(branch).commit()
         transaction.set_properties(
-            keepsakes.with_committed(table.properties, reversed(batches))
-            | keepsakes.with_fence(table.properties, fencing_token)
+            keepsakes.with_committed(table.properties, batches) | keepsakes.with_fence(table.properties, fencing_token)
         )
 
     return commits.commit(catalog, name, stage)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -208,4 +209,117 @@ def test_a_batch_for_a_branch_that_is_gone_is_shut_out(local: Lake) -> None:
     local.remove_branch(NAME, "aside")
     with pytest.raises(ShutOutError, match="is gone"):
         local.commit(NAME, kit.batch(kit.data_files(local, NAME, rows_of(3), "b3"), "b3", branch="aside"))
+    assert count(local) == 3
+
+
+# ------------------------------------------------------------------ histories that do not tell
+
+
+def expire(lake: Lake, *numbers: int) -> None:
+    """Those snapshots of the table go, counted from its first one."""
+    table = lake._catalog.load_table(NAME)
+    ids = [each.snapshot_id for each in table.snapshots()]
+    table.maintenance.expire_snapshots().by_ids([ids[number] for number in numbers]).commit()
+
+
+def compact(lake: Lake) -> None:
+    """Every data file is written anew, as a maintenance job does it."""
+    table = lake._catalog.load_table(NAME)
+    table.overwrite(table.scan().to_arrow())
+
+
+def tag(lake: Lake, number: int) -> None:
+    table = lake._catalog.load_table(NAME)
+    table.manage_snapshots().create_tag(table.snapshots()[number].snapshot_id, "daily").commit()
+
+
+def test_a_batch_whose_snapshot_a_tag_keeps_behind_a_gap_in_the_history_is_found(local: Lake) -> None:
+    snapshot = load(local, rows_of(1), "b1")
+    load(local, rows_of(2), "b2")
+    load(local, rows_of(3), "b3")
+    tag(local, 0)
+    expire(local, 1)
+    state = local.table(NAME)
+    assert state is not None
+    assert [info.batch_id for info in state.history] == ["b3"]
+    assert state.astray == frozenset()  # nobody has rolled it back
+    assert local.find_batch(NAME, "b1") == snapshot
+    assert local.revoke(NAME, "b1", src_file_ids=[1]) == snapshot
+    data = kit.data_files(local, NAME, rows_of(1), "b1")
+    assert local.commit(NAME, kit.batch(data, "b1")) == snapshot
+    assert count(local) == 9
+
+
+def test_a_batch_that_was_rolled_back_is_astray_although_the_history_has_a_gap(local: Lake) -> None:
+    load(local, rows_of(1), "b1")
+    second = load(local, rows_of(2), "b2")
+    lost = load(local, rows_of(3), "b3")
+    local.rollback(NAME, second)
+    tag(local, 2)
+    expire(local, 0)
+    state = local.table(NAME)
+    assert state is not None
+    assert state.astray == {lost}
+    assert local.find_batch(NAME, "b3") is None
+    assert local.revoke(NAME, "b3", src_file_ids=[3]) is None
+
+
+@pytest.mark.parametrize("gap", [False, True])
+def test_a_batch_that_was_rolled_back_does_not_count_when_its_snapshot_has_expired(local: Lake, gap: bool) -> None:
+    load(local, rows_of(1), "b1")
+    second = load(local, rows_of(2), "b2")
+    load(local, rows_of(3), "b3")
+    local.rollback(NAME, second)
+    expire(local, *((0, 2) if gap else (2,)))
+    assert local.revoke(NAME, "b3", src_file_ids=[3]) is None
+    with pytest.raises(ShutOutError):
+        local.commit(NAME, kit.batch(kit.data_files(local, NAME, rows_of(3), "b3"), "b3"))
+    assert count(local) == 6
+
+
+@pytest.mark.parametrize("compacted", [False, True])
+def test_rows_tell_of_a_batch_when_snapshots_and_properties_do_not(
+    local: Lake, monkeypatch: pytest.MonkeyPatch, compacted: bool
+) -> None:
+    monkeypatch.setattr(keepsakes, "KEPT", 1)
+    load(local, rows_of(1), "b1")
+    load(local, rows_of(2), "b2")
+    if compacted:
+        compact(local)
+    expire_all_but_the_last(local)
+    state = local.table(NAME)
+    assert state is not None
+    assert local.find_batch(NAME, "b1") is None  # neither the history nor the properties know it
+    assert local.revoke(NAME, "b1", src_file_ids=[1]) == state.snapshot_id
+    assert local.revoke(NAME, "b3", src_file_ids=[3]) is None  # written, and never committed
+    assert count(local) == 6
+
+
+def test_a_batch_of_a_branch_is_found_although_its_snapshot_expired_before_it_was_served(local: Lake) -> None:
+    local.start_branch(NAME, "aside")
+    main = local.table(NAME)
+    assert main is not None
+    for number in (1, 2):
+        data = kit.data_files(local, NAME, rows_of(number), f"b{number}")
+        local.commit(NAME, kit.batch(data, f"b{number}", branch="aside"))
+    expire(local, 1, 2)  # the first one of the branch and the first batch in it
+    local.swap(NAME, "aside", expected_snapshot_id=main.snapshot_id, batch_ids=["b1", "b2"])
+    assert local.revoke(NAME, "b1", src_file_ids=[1]) is not None
+    assert local.find_batch(NAME, "b1") is not None
+    assert count(local) == 6
+
+
+def test_who_was_taken_back_so_long_ago_that_nothing_names_it_any_more_is_shut_out_still(
+    local: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keepsakes, "KEPT", 1)
+    asleep = kit.batch(kit.data_files(local, NAME, rows_of(1), "b1"), "b1")  # token 7
+    local.revoke(NAME, "b1", fencing_token=7)
+    local.revoke(NAME, "b2", fencing_token=8)
+    awake = kit.batch(kit.data_files(local, NAME, rows_of(3), "b3"), "b3")
+    local.commit(NAME, replace(awake, fencing_token=9))
+    expire_all_but_the_last(local)
+    assert not keepsakes.is_revoked(local._catalog.load_table(NAME).properties, "b1")
+    with pytest.raises(ShutOutError):
+        local.commit(NAME, asleep)
     assert count(local) == 3

@@ -414,6 +414,58 @@ def cut_off() -> None:
     raise KeyboardInterrupt
 
 
+def expire(player: Player) -> None:
+    """What a maintenance job does: snapshots go that no branch ends in."""
+    with player.iceberg("shop.orders") as table:
+        table.maintenance.expire_snapshots().older_than(datetime(2100, 1, 1, tzinfo=UTC)).commit()
+
+
+@pytest.mark.slow
+def test_a_rebuild_whose_snapshots_expire_while_it_is_built_is_recorded_whole(
+    player: Player, local_store: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AUTOLOADER_BATCH_FILES", "1")
+    for number in range(3):
+        put(local_store, f"{number}.csv", number)
+    declare(player, local_store.root)
+    player.apply()
+    passed: list[str] = []
+
+    def at(_: Tools, step: str) -> None:
+        passed.append(step)
+        if step == "committed" and passed.count(step) == 3:
+            expire(player)
+        if step == "swapped":
+            cut_off()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Tools, "at", at)
+        assert player.run("apply", "-y", "--refresh", "orders=full").code == 130
+    assert [each["operation"] for each in player.report()["operations"]] == ["batch_recorded"] * 3
+    assert pairs(player) == [(number, 1) for number in range(3)]
+    settled(player)
+
+
+@pytest.mark.slow
+def test_a_batch_that_is_rolled_back_and_expired_before_it_is_recorded_is_loaded_again(
+    player: Player, local_store: LocalStore
+) -> None:
+    put(local_store, "a.csv", 1)
+    declare(player, local_store.root)
+    player.apply()
+    put(local_store, "b.csv", 2)
+    with between("committed", cut_off):
+        assert player.run("apply", "-y").code == 130
+    with player.iceberg("shop.orders") as table:
+        first, second = (each.snapshot_id for each in table.snapshots())
+        table.manage_snapshots().set_current_snapshot(snapshot_id=first).commit()
+    with player.iceberg("shop.orders") as table:
+        table.maintenance.expire_snapshots().by_id(second).commit()
+    assert player.report()["operations"][0]["operation"] == "batch_released"
+    assert pairs(player) == [(1, 1), (2, 1)]
+    settled(player)
+
+
 def rejected(player: Player) -> list[str]:
     """Rows that are kept beside the table."""
     return sorted(row["raw"] for row in player.table("shop.orders__quarantine").to_pylist())
