@@ -35,12 +35,17 @@ def _sweep_one(form: WriteFormat, batch_id: str, table: Table | None, storage: M
     folder = local_path(location)
     if folder is not None:
         return _sweep_folder(folder, location, table)
-    paths = sources.Source(location + "/", storage).list().table.column("file_path").to_pylist()
-    known = _known(table) if paths else frozenset()
+    paths = sources.Source(_canonical(location + "/"), storage).list().table.column("file_path").to_pylist()
+    known = {_canonical(path) for path in _known(table)} if paths else frozenset()
     left = [path for path in paths if path not in known]
     if left:
         sources.delete(left, storage)
     return len(left)
+
+
+def _canonical(path: str) -> str:
+    """A path as listings spell it; the table may say `s3a://`."""
+    return path.replace("s3a://", "s3://", 1) if path.startswith("s3a://") else path.replace("s3n://", "s3://", 1)
 
 
 def _sweep_folder(folder: Path, location: str, table: Table | None) -> int:

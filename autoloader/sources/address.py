@@ -86,7 +86,7 @@ def canonical_file(path_or_uri: str, project_dir: Path) -> str:
 
 
 def split(uri: str) -> Address:
-    """Take a canonical URI apart.
+    """Take a canonical URI apart, or one of a table's data file, whose catalog may say `s3a://`.
 
     Raises:
         SettingsError: It is not canonical.
@@ -95,8 +95,8 @@ def split(uri: str) -> Address:
     match scheme:
         case "file" if rest.startswith("/"):
             return Address("file", "", rest)
-        case "s3" | "gs" | "az" if rest and not rest.startswith("/"):
+        case "s3" | "s3a" | "s3n" | "gs" | "az" if rest and not rest.startswith("/"):
             bucket, _, key = rest.partition("/")
-            return Address(scheme, bucket, key)
+            return Address(_SCHEMES[scheme], bucket, key)
         case _:
             raise SettingsError(f"{uri!r} is not a canonical URI.", fix="Write s3://bucket/key or file:///path.")

@@ -32,11 +32,20 @@ def rows_of(src_file_id: int, n: int = 3, batch_id: str = "b1") -> str:
 S3_AND_POSTGRES = pytest.param("s3 and postgres", marks=pytest.mark.slow)
 
 
-@pytest.fixture(params=["local", "plain path with # and ?", S3_AND_POSTGRES])
+S3A = pytest.param("s3a", marks=pytest.mark.slow)
+
+
+@pytest.fixture(params=["local", "plain path with # and ?", S3_AND_POSTGRES, S3A])
 def lake(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Lake]:
     match request.param:
         case "local":
             found = Lake(project_dir=tmp_path)
+        case "s3a":
+            bucket, endpoint = request.getfixturevalue("s3_bucket"), request.getfixturevalue("moto_server")
+            found = Lake(
+                {"type": "sql", "uri": f"sqlite:///{tmp_path}/catalog.db", "warehouse": f"s3a://{bucket}/lake"},
+                {"s3": StorageSettings(endpoint=endpoint, region="us-east-1")},
+            )
         case "s3 and postgres":
             bucket, url = request.getfixturevalue("s3_bucket"), request.getfixturevalue("fresh_postgres_url")
             endpoint = request.getfixturevalue("moto_server")
