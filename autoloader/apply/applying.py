@@ -21,7 +21,7 @@ from autoloader.apply.recipe import Recipe
 from autoloader.apply.recovery import settle_rest
 from autoloader.apply.removal import delete_rows, still_gone
 from autoloader.apply.report import Counts, Step, Steps
-from autoloader.apply.staleness import check_fresh, check_removal, check_sound
+from autoloader.apply.staleness import check_fresh, check_removal, check_sound, done_once
 from autoloader.apply.target import Budget, Target
 from autoloader.apply.tools import Tools
 from autoloader.errors import AutoloaderError
@@ -233,8 +233,18 @@ def _begin(
         check_sound(basis, recorded, table)
         return recording.begin(tools, plan_id, recipe, recorded, lease, shared=True)
     living = {each.id: each for each in tools.ledger.living(name, now=tools.clock()) if each.id != lease.id}
-    check_fresh(plan_id, basis, recorded, table, living)
+    check_fresh(plan_id, basis, recorded, table, living, replaces=_replaces(tools, plan_id, recorded, ready))
     return recording.begin(tools, plan_id, recipe, recorded, lease, shared=False)
+
+
+def _replaces(tools: Tools, plan_id: str, recorded: IngestionRow | None, ready: list[Change]) -> bool:
+    """Whether what is left of a plan takes every row out of a table that is there."""
+    if recorded is None:
+        return False
+    operations = frozenset[str]().union(*map(_operations, ready))
+    if "table_emptied" in operations and "table_emptied" not in done_once(recorded, plan_id):
+        return True
+    return "branch_created" in operations and not rebuilding.is_served(tools, plan_id, recorded.name)
 
 
 def _prepare(

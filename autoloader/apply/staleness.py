@@ -8,6 +8,7 @@ take nothing away from a plan that claims each file only while nobody else has i
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Final
 
 from autoloader.errors import LeaseBusyError, PlanStaleError
@@ -19,10 +20,17 @@ if TYPE_CHECKING:
 
 _PLAN_AGAIN: Final = "Plan again:\n  autoloader plan"
 _REMEMBERED: Final = 20
+_ADDED: Final = "added-data-files"  # a key of Iceberg's, left out where there are none
 
 
 def check_fresh(
-    plan_id: str, basis: Basis, recorded: IngestionRow | None, table: TableState | None, living: Mapping[str, Lease]
+    plan_id: str,
+    basis: Basis,
+    recorded: IngestionRow | None,
+    table: TableState | None,
+    living: Mapping[str, Lease],
+    *,
+    replaces: bool = False,
 ) -> None:
     """Return if ledger and table are as planned, or as this very plan left them when it was cut off.
 
@@ -32,16 +40,26 @@ def check_fresh(
         recorded: What is recorded of it now.
         table: The table now.
         living: The live leases on the ingestion, by id.
+        replaces: What is left of the plan takes every row out of the table, whoever loaded it.
 
     Raises:
         PlanStaleError: The ingestion's serial, the table or its snapshot moved, or the plan was applied already.
         LeaseBusyError: Somebody else is applying this very plan.
     """
     if is_resumed(plan_id, basis.ingestion, recorded, living):
+        if replaces and table is not None:
+            _check_untouched(plan_id, basis, table)
         return
     _check_serial(basis, recorded)
     check_table(basis, table)
     _check_snapshot(basis, table)
+
+
+def _check_untouched(plan_id: str, basis: Basis, table: TableState) -> None:
+    """Rows that came into the table since it was planned are this very plan's own."""
+    since = takewhile(lambda info: info.snapshot_id != basis.snapshot_id, table.history)
+    if any(int(info.summary.get(_ADDED, "0")) and info.plan_id != plan_id for info in since):
+        raise _stale(basis, "It was cut off, and others have loaded since: their rows would leave the table with it.")
 
 
 def check_removal(basis: Basis, recorded: IngestionRow | None, table: TableState | None) -> None:

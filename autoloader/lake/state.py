@@ -79,6 +79,11 @@ class SnapshotInfo:
     run_id: str | None
     summary: Mapping[str, str]
 
+    @property
+    def plan_id(self) -> str | None:
+        """The plan of that batch."""
+        return self.summary.get(PLAN_ID)
+
 
 @dataclass(frozen=True, slots=True)
 class TableState:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from autoloader.lake import Lake
+from autoloader.ledger import Ledger
 from tests.playing import LocalStore, Player
 
 SPEC = """
@@ -87,3 +91,57 @@ def test_case_51_a_table_is_dropped_as_planned_while_nothing_moved_and_only_once
     assert said.code == 0, said.out + said.err
     assert player.run("state", "list", "--format", "json").json["ingestions"] == []
     assert player.run("apply", "saved.plan").code == 4
+
+
+def cut_off(player: Player, owner: type, name: str, *words: str) -> None:
+    """A command that is interrupted right before it calls a method."""
+
+    def interrupted(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(owner, name, interrupted)
+        assert player.run(*words).code == 130
+
+
+@pytest.mark.parametrize("mode", ["new-only", "full"])
+def test_case_51_a_refresh_that_was_cut_off_is_stale_once_others_have_loaded(
+    player: Player, local_store: LocalStore, mode: str
+) -> None:
+    put(local_store, "a.csv", 1)
+    declare(player, local_store)
+    player.apply()
+    assert player.run("plan", "--refresh", f"orders={mode}", "--out", "saved.plan").code == 0
+    cut_off(player, Ledger, "start_run", "apply", "saved.plan")
+    put(local_store, "c.csv", 3, 4)
+    player.apply()
+    said = player.run("apply", "saved.plan")
+    assert said.code == 4, said.out + said.err
+    assert "others have loaded since" in said.err
+    assert ids(player) == [1, 3, 4]
+    settled(player)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("mode", "owner", "name", "left"),
+    [
+        ("new-only", Ledger, "start_run", []),
+        ("new-only", Ledger, "clear_rows", []),
+        ("full", Ledger, "start_run", [1]),
+        ("full", Lake, "swap", [1]),
+    ],
+)
+def test_case_51_a_refresh_that_was_cut_off_goes_on_while_nobody_else_has_loaded(
+    player: Player, local_store: LocalStore, mode: str, owner: type, name: str, left: list[int]
+) -> None:
+    put(local_store, "a.csv", 1)
+    declare(player, local_store)
+    player.apply()
+    assert player.run("plan", "--refresh", f"orders={mode}", "--out", "saved.plan").code == 0
+    cut_off(player, owner, name, "apply", "saved.plan")
+    player.apply()
+    said = player.run("apply", "saved.plan")
+    assert said.code == 0, said.out + said.err
+    assert ids(player) == left
+    settled(player)
