@@ -141,7 +141,7 @@ def _moved_source(case: Case) -> list[str]:
         return []
     return [
         f"{case.spec.name}: the source moved from {before} to {after};"
-        " files there count as new, those loaded before are kept"
+        " files there that were never seen count as new, those loaded before are kept"
     ]
 
 
@@ -173,6 +173,10 @@ def _nothing_matches(case: Case) -> tuple[Diagnostic, ...]:
     if keys:
         patterns = spec.source.include or default_include(spec.source.format)
         summary = f"{spec.name}: no file below {spec.source.path} matches {', '.join(patterns)}"
+        if spec.source.exclude and _are_excluded(unmatched):
+            exclude = ", ".join(spec.source.exclude)
+            summary = f"{spec.name}: exclude ({exclude}) leaves out every file below {spec.source.path}"
+            return (Diagnostic(Severity.ERROR, summary, f"{files_text(unmatched.num_rows)} there."),)
         near = "\n".join(f"  {_on_one_line(key)}" for key in nearest(patterns, keys, 5))
         there = max(len(keys), unmatched.num_rows)
         return (Diagnostic(Severity.ERROR, summary, f"{files_text(there)} there. The nearest:\n{near}"),)
@@ -196,6 +200,12 @@ def _unmatched(files: pa.Table) -> pa.Table:
     excluded = pc.equal(files["disposition"], Disposition.EXCLUDED.value)
     kept = pc.equal(files["disposition"], Disposition.OUT_OF_SCOPE.value)
     return files.filter(pc.or_(excluded, pc.and_(kept, pc.match_substring(files["reason"], "pattern matches"))))
+
+
+def _are_excluded(unmatched: pa.Table) -> bool:
+    """Whether a pattern takes each of them, and `exclude` leaves it out again."""
+    excluded = pc.sum(pc.match_substring(unmatched["reason"], "exclude pattern matches")).as_py() or 0
+    return 0 < unmatched.num_rows == excluded
 
 
 def _elsewhere(files: pa.Table) -> int:

@@ -82,6 +82,8 @@ def unchanged_text(plan: Plan) -> str:
         case "refresh-only":
             looked_at = plural(plan.totals.files_skipped, "file")
             return f"{looked_at} looked at; what is to be loaded is not planned (--refresh-only)."
+        case _ if plan.errored:
+            return f"{plural(plan.totals.files_skipped, 'file')} looked at; what has errors is not planned."
         case _:
             return f"No changes. {plural(plan.totals.files_skipped, 'file')} looked at, nothing to load."
 

@@ -287,6 +287,14 @@ def test_a_pattern_that_matches_nothing_is_an_error_with_near_misses() -> None:
     assert "data/2024/sales.CSV" in found.detail
 
 
+def test_where_exclude_leaves_out_everything_it_is_named_and_include_is_not() -> None:
+    plan = plan_of([file("a.csv"), file("b.csv")], (), spec_of(source={"include": ["*.csv"], "exclude": ["**"]}))
+    (found,) = plan.diagnostics
+    assert found.severity == Severity.ERROR
+    assert "exclude (**) leaves out every file" in found.summary
+    assert "2 files" in found.detail
+
+
 def test_a_pattern_narrowed_to_nothing_is_an_error_also_when_every_file_is_known() -> None:
     new = spec_of(source={"include": ["*.parquet"]})
     assert plan_of([A], [remembered(A)], new, recorded=recorded_of(spec_of())).errored

@@ -107,6 +107,15 @@ def test_the_summary_is_one_line_per_change_and_the_full_text_names_every_file()
     assert "two.csv" in full
 
 
+def test_a_plan_with_errors_and_no_changes_does_not_say_that_there_is_nothing_to_load() -> None:
+    error = Diagnostic(Severity.ERROR, "flights: its source cannot be listed")
+    plan = replace(_plan(diagnostics=(error,)), errored=True, applyable=False)
+    for text in (plan_text(plan), plan_markdown(plan)):
+        assert "nothing to load" not in text
+        assert "what has errors is not planned" in text
+    assert "nothing to load" not in plan_html(plan)
+
+
 def test_a_plan_without_changes_says_so() -> None:
     assert plan_text(_plan()).startswith("No changes.")
     assert "No changes" in plan_markdown(_plan())
