@@ -205,7 +205,7 @@ def _unmatched(files: pa.Table) -> pa.Table:
 def _are_excluded(unmatched: pa.Table) -> bool:
     """Whether a pattern takes each of them, and `exclude` leaves it out again."""
     excluded = pc.sum(pc.match_substring(unmatched["reason"], "exclude pattern matches")).as_py() or 0
-    return 0 < unmatched.num_rows == excluded
+    return bool(0 < unmatched.num_rows == excluded)
 
 
 def _elsewhere(files: pa.Table) -> int:
