@@ -64,7 +64,7 @@ class Filled:
         )
 
 
-class _Here:
+class Here:
     """Runs a mapper in this process."""
 
     parallelism = 2
@@ -76,7 +76,7 @@ class _Here:
 def replace_one(lake: Lake, old: int, new: int, engine: Any = None) -> None:
     """Put one row of version `new` in the place of all rows of version `old`: one commit, as apply makes it."""
     batch_id = f"replace-{new}"
-    tools: Any = SimpleNamespace(lake=lake, engine=lambda: engine or _Here(), storage={})
+    tools: Any = SimpleNamespace(lake=lake, engine=lambda: engine or Here(), storage={})
     removal = remove_rows(tools, TABLE, None, batch_id, pa.array([old], pa.int64()))
     select = f"SELECT -1::BIGINT AS id, 'new' AS name, {kit.lineage_sql(new, batch_id)}"
     added = kit.data_files(lake, TABLE, select, batch_id)

@@ -13,7 +13,7 @@ from typing import Any, Final
 import pyarrow as pa
 from pyiceberg.catalog import Catalog
 from pyiceberg.exceptions import CommitFailedException, CommitStateUnknownException, ValidationException
-from pyiceberg.manifest import DataFile, ManifestContent
+from pyiceberg.manifest import DataFile, ManifestContent, ManifestFile
 from pyiceberg.table import Table, Transaction
 from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.table.refs import MAIN_BRANCH
@@ -28,7 +28,7 @@ from autoloader.errors import (
     SchemaMovedError,
     ShutOutError,
 )
-from autoloader.lake import keepsakes
+from autoloader.lake import keepsakes, snapshots
 from autoloader.lake.catalogs import explain, reason
 from autoloader.lake.datafiles import DataFiles
 from autoloader.lake.shapes import apply_update
@@ -77,13 +77,13 @@ def commit_files(
             return
         known = DataFiles(updated(table, foreseen) if foreseen is not None else transaction.table_metadata)
         added = [known.data_file(row) for row in rows.to_pylist()] if rows is not None else []
-        snapshot = transaction.update_snapshot(snapshot_properties=dict(summary), branch=branch or MAIN_BRANCH)
+        producer: Any
         if not gone:
-            producer: Any = snapshot.merge_append() if _merges(table) else snapshot.fast_append()
+            producer = snapshots.append(transaction, dict(summary), branch or MAIN_BRANCH, merge=_merges(table))
         else:
-            producer = snapshot.overwrite()
-            for file in _live_files(table, branch, gone, name):
-                producer.delete_data_file(file)
+            producer = snapshots.replacement(transaction, dict(summary), branch or MAIN_BRANCH)
+            for file, manifest in _live_files(table, branch, gone, name):
+                producer.take_out(file, manifest)
         for file in added:
             producer.append_data_file(file)
         producer.commit()
@@ -295,11 +295,13 @@ def _merges(table: Table) -> bool:
     return str(table.properties.get("commit.manifest-merge.enabled", "false")).lower() == "true"
 
 
-def _live_files(table: Table, branch: str | None, paths: frozenset[str], name: str) -> list[DataFile]:
-    """The data files of those paths that are in the branch now: all, or a conflict."""
-    found = [file for file in live_files(table, branch) if file.file_path in paths]
+def _live_files(
+    table: Table, branch: str | None, paths: frozenset[str], name: str
+) -> list[tuple[DataFile, ManifestFile]]:
+    """The data files of those paths that are in the branch now, each with its manifest: all, or a conflict."""
+    found = [each for each in _live(table, branch, None) if each[0].file_path in paths]
     if len(found) != len(paths):
-        missing = sorted(paths - {file.file_path for file in found})
+        missing = sorted(paths - {file.file_path for file, _ in found})
         raise RowsMovedError(
             f"{name} was changed by another writer while rows of it were being replaced",
             why=f"{len(missing)} data files left it (compacted? rows deleted?), such as {missing[0]}",
@@ -314,6 +316,11 @@ def live_files(table: Table, branch: str | None = None, *, snapshot_id: int | No
     Raises:
         LakeError: The table has delete files of another engine: rows in a data file may be deleted.
     """
+    for file, _ in _live(table, branch, snapshot_id):
+        yield file
+
+
+def _live(table: Table, branch: str | None, snapshot_id: int | None) -> Iterable[tuple[DataFile, ManifestFile]]:
     metadata = table.metadata
     snapshot = (
         metadata.snapshot_by_name(branch or MAIN_BRANCH)
@@ -332,4 +339,4 @@ def live_files(table: Table, branch: str | None = None, *, snapshot_id: int | No
                 fix="compact the table with that engine (Spark: CALL system.rewrite_data_files) and run again.",
             )
         for entry in manifest.fetch_manifest_entry(table.io, discard_deleted=True):
-            yield entry.data_file
+            yield entry.data_file, manifest

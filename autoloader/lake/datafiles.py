@@ -63,18 +63,19 @@ class DataFiles:
             if not rewritten:
                 self._check_ids(row["path"], arrow)
             self._seen = (schema, tuple(_leaf_ids(arrow)), rewritten)  # mostly the same for a whole batch
-        return DataFile.from_args(
+        file = DataFile.from_args(
             content=DataFileContent.DATA,
             file_path=row["path"],
             file_format=FileFormat.PARQUET,
             partition=self.partition(spec_id, row["partition_json"]),
             file_size_in_bytes=row["size_bytes"],
             sort_order_id=row.get("sort_order_id"),
-            spec_id=spec_id,
             equality_ids=None,
             key_metadata=None,
             **_statistics(footer, self._seen[1], self._plan),
         )
+        file.spec_id = spec_id  # no field of the struct: `from_args` would leave it out
+        return file
 
     def _check_ids(self, path: str, arrow: pa.Schema) -> None:
         """Field ids that were foreseen for new columns must be those that the table gives them."""

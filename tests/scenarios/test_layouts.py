@@ -74,6 +74,43 @@ def test_partitioning_evolves_by_metadata_and_replaced_files_leave_the_old_layou
     assert player.run("verify", "orders").code == 0
 
 
+def test_rows_beside_those_of_replaced_and_deleted_files_are_found_in_the_old_layout(
+    player: Player, local_store: LocalStore
+) -> None:
+    def put(number: int, *days: str) -> None:
+        rows = [f"{number * 10 + place},{day},x\n" for place, day in enumerate(days)]
+        local_store.put(f"{number}.csv", "id,day,shop\n" + "".join(rows))
+
+    def with_layout(terms: str) -> None:
+        declare(player, local_store, terms)
+        specs = player.folder / "ingestions" / "specs.yml"
+        specs.write_text(specs.read_text().replace("{path:", "{on_delete: delete_rows, path:"))
+
+    for number in range(8):
+        put(number, f"2024-01-0{number + 1}", f"2024-02-0{number + 1}")
+    with_layout('"month(day)"')
+    player.apply()
+    with player.iceberg("shop.orders") as table:
+        assert len(list(table.scan().plan_files())) < 16, "files share data files"
+
+    with_layout('"day(day)"')
+    put(0, "2024-03-01")
+    player.apply()
+    local_store.delete("1.csv")
+    player.apply()
+    with_layout("shop")
+    put(2, "2024-03-01")
+    put(3, "2024-01-04")
+    player.apply()
+    rows = player.rows("shop.orders")
+    assert sorted(row["id"] for row in rows) == [0, 20, 30, 40, 41, 50, 51, 60, 61, 70, 71]
+    for row in rows:
+        assert row["id"] in ids(player, f"day = '{row['day']}'")
+    assert len(ids(player, "shop = 'x'")) == len(rows)
+    assert player.run("verify", "orders").code == 0
+    player.no_changes()
+
+
 def sorted_files(player: Player) -> dict[int | None, list[list[tuple[object, object]]]]:
     """Day and id of the rows of each data file as they lie in it, by the sort order that the file claims."""
     found: dict[int | None, list[list[tuple[object, object]]]] = {}
