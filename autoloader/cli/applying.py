@@ -28,7 +28,7 @@ ENGINES = ("auto", "local", "cluster", "connect", "sail")
 @click.option("--fill", multiple=True, metavar="NAME=HOW", help="New columns in old rows: none, rescued or files.")
 @click.option("--auto-approve", "-y", "approved", is_flag=True, help="Do not ask.")
 @click.option("--max-usd", type=click.FloatRange(min=0), metavar="N", help="Refuse to spend more.")
-@click.option("--resume", metavar="RUN", help="Finish what this run left.")
+@click.option("--resume", metavar="RUN", help="Finish what this run left, and nothing else.")
 @click.option("--engine", type=click.Choice(ENGINES), help="Which Spark runs the tasks.")
 @click.option("--events", metavar="FILE", help="Append one JSON object per event (NDJSON).")
 @click.option("--format", "output", type=click.Choice(("text", "json")), default="text", show_default=True)
@@ -51,7 +51,7 @@ def apply(  # one parameter per option of the contract
     output: str,
 ) -> int:
     """Do what a plan says: a saved plan TARGET, or plan the folder TARGET and ask."""
-    from autoloader.cli.console import print_json, say, table_width, talking, wants_color, width
+    from autoloader.cli.console import say, talking, wants_color, width
     from autoloader.cli.progress import TerminalProgress
     from autoloader.project import Wishes
 
@@ -66,11 +66,8 @@ def apply(  # one parameter per option of the contract
             f"--folder belongs to a saved plan, and {target!r} is none.",
             fix=f"Name the folder alone:\n  autoloader apply {folder}",
         )
-    if not saved and not approved and resume is None and not sys.stdin.isatty():
-        raise SettingsError(
-            "There is no terminal to ask on.",
-            fix="Apply a saved plan, or approve beforehand:\n  autoloader apply --auto-approve",
-        )
+    if not saved and not approved and resume is None:
+        _require_terminal(resume)
     wishes = Wishes.of(
         select=select,
         due=due,
@@ -87,17 +84,13 @@ def apply(  # one parameter per option of the contract
         project, planned = _from_saved(Path(target), folder, env, variables)
     else:
         project = open_project(target, env, variables)
+        if resume is not None and project.is_complete(resume):
+            say(f"Run {resume} is complete: nothing of it is left to do.")
+            return _tell(project.nothing_done(), output)
         with talking() as talk:
             planned, engines = project.plan_for_apply(wishes, talk=talk, engine=engine)
         say(planned.text(length="default", color=wants_color(sys.stderr), width=width()))
-        asks = not approved and resume is None and bool(planned.plan.changes)
-        agreed = False
-        try:
-            agreed = not planned.plan.errored and (not asks or _agrees(planned))
-        finally:
-            if not agreed:
-                engines.stop()
-        if not agreed:
+        if not _is_agreed(project, planned, engines, wishes, approved=approved):
             say("Nothing was changed.")
             return 1 if planned.plan.errored else 0
     with _stopping() as stop, talking() as talk, TerminalProgress(talk) as progress:
@@ -109,9 +102,15 @@ def apply(  # one parameter per option of the contract
             stop=stop,
             talk=talk,
             started=engines,
-            again=wishes if not saved and (approved or resume is not None) else None,
+            again=wishes if not saved and approved else None,
             max_usd=wishes.max_usd,
         )
+    return _tell(report, output)
+
+
+def _tell(report: Any, output: str) -> int:
+    from autoloader.cli.console import print_json, table_width, wants_color
+
     if output == "json":
         print_json(report.to_json())
     else:
@@ -129,6 +128,26 @@ def _from_saved(target: Path, folder: str | None, env: str | None, variables: tu
     return Project.from_saved_plan(target, folder=folder, env=env, variables=pairs(variables, "--var"))
 
 
+def _require_terminal(resume: str | None) -> None:
+    """Somebody has to be there who can be asked.
+
+    Raises:
+        SettingsError: Nobody is.
+    """
+    if sys.stdin.isatty():
+        return
+    if resume is None:
+        raise SettingsError(
+            "There is no terminal to ask on.",
+            fix="Apply a saved plan, or approve beforehand:\n  autoloader apply --auto-approve",
+        )
+    raise SettingsError(
+        "There is no terminal to ask on.",
+        why="The plan does more than load what the run left, and nobody has approved that. Nothing was changed.",
+        fix=f"Look at the plan, and approve it if it is meant:\n  autoloader apply --auto-approve --resume {resume}",
+    )
+
+
 def _refuse_wishes(target: str, wishes: Any) -> None:
     """A saved plan is carried out as it is; what would have changed it is not passed over in silence."""
     words = ("select", "due", "confirm", "refresh", "reingest", "fill", "resume")
@@ -140,6 +159,24 @@ def _refuse_wishes(target: str, wishes: Any) -> None:
             if "--resume" not in said
             else "Resume without a plan:\n  autoloader apply --resume RUN",
         )
+
+
+def _is_agreed(project: Any, planned: Any, engines: Any, wishes: Any, *, approved: bool) -> bool:
+    """Whether a plan may be carried out; where it may not, the engine that is starting for it is stopped.
+
+    What a run left was approved with that run. Whatever else a plan has needs somebody's word, also with `--resume`.
+    """
+    agreed = False
+    try:
+        if not planned.plan.errored:
+            agreed = approved or project.is_approved(planned, wishes)
+            if not agreed:
+                _require_terminal(wishes.resume)
+                agreed = _agrees(planned)
+    finally:
+        if not agreed:
+            engines.stop()
+    return agreed
 
 
 def _agrees(planned: Any) -> bool:

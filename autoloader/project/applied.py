@@ -37,6 +37,7 @@ from autoloader.plan import Action, Change
 from autoloader.project.backfilling import keep_progress
 from autoloader.project.computing import Engines
 from autoloader.project.planned import Planned, Wishes
+from autoloader.project.resuming import check_resumable, run_of
 from autoloader.render import (
     bytes_text,
     count_text,
@@ -253,12 +254,16 @@ def plan_and_warm(
 
     engines = engines or Engines(project.specs().settings, engine, talk)
     if wishes.resume is not None:
-        wishes = replace(wishes, select=(_ingestion_of(project, wishes.resume),))
+        run_of(project.ledger, wishes.resume)
     recovered: tuple[Step, ...] = ()
     if project.ledger.exists:
         found = recover(tools_without_engine(project), _tables(project)).steps
         recovered = tuple(step for step in found if step.status == "done")  # the others are tried once more
         _wait_for_retries(project, talk)
+    if wishes.resume is not None:
+        run = run_of(project.ledger, wishes.resume)
+        check_resumable(project, run)
+        wishes = replace(wishes, select=(run.ingestion,))
     planned = replace(make_plan(project.eyes(talk), project.specs(), wishes), recovered=recovered)
     _warm(engines, planned)
     return planned, engines
@@ -297,7 +302,6 @@ def plan_anew(
     wished = replace(
         wishes,
         select=names,
-        resume=None,
         refresh={name: mode for name, mode in wishes.refresh.items() if name in names},
         reingest={name: globs for name, globs in wishes.reingest.items() if name in names},
         fill={name: how for name, how in wishes.fill.items() if name in names},
@@ -317,13 +321,6 @@ def _warm(engines: Engines, planned: Planned) -> None:
 
 def _recipe(planned: Planned, change: Change) -> Recipe:
     return Recipe.from_data(planned.specs[change.ingestion])
-
-
-def _ingestion_of(project: Project, run_id: str) -> str:
-    run = project.ledger.run(run_id)
-    if run is None:
-        raise SettingsError(f"There is no run {run_id!r}.", fix="See the runs:\n  autoloader runs")
-    return run.ingestion
 
 
 def carry_out(project: Project, planned: Planned, wanted: Wanted) -> Report:

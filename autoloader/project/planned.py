@@ -98,7 +98,23 @@ class Wishes:
             raise SettingsError(f"reingest is {reingest!r}.", fix='Write reingest={"NAME": ("2024/**",)}.')
         again = {name: _several(globs) for name, globs in (reingest or {}).items()}
         others["confirm"] = _several(others.get("confirm", ()))
-        return cls(select=_several(select), max_usd=_dollars(max_usd), reingest=again, **others)
+        wishes = cls(select=_several(select), max_usd=_dollars(max_usd), reingest=again, **others)
+        wishes.check_resume()
+        return wishes
+
+    def check_resume(self) -> None:
+        """A run says itself what is left of it: nothing else can be chosen beside it.
+
+        Raises:
+            SettingsError: Something else is wished.
+        """
+        said = [f"--{word}" for word in ("select", "due", "refresh", "reingest", "fill") if getattr(self, word)]
+        if self.resume is not None and said:
+            raise SettingsError(
+                f"--resume finishes what a run left, and {' and '.join(said)} cannot be said with it.",
+                fix="Resume first, and ask for the rest in an apply of its own:\n"
+                f"  autoloader apply --resume {self.resume}",
+            )
 
 
 def _several(texts: str | Iterable[str] | None) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from autoloader.project.filling import fingerprints_to_fill, rescued_of, ways_to
 from autoloader.project.looking import Eyes, facts_of, history_of, look_at, look_at_all, state_of, with_rewrites
 from autoloader.project.planned import Planned, Wishes, unknown_ingestion
 from autoloader.project.resolving import resolve
+from autoloader.project.resuming import only_left, run_of
 from autoloader.schedule import next_due
 from autoloader.specfiles import LoadedSpec, ProjectSpecs
 
@@ -54,6 +55,9 @@ def make_plan(eyes: Eyes, specs: ProjectSpecs, wishes: Wishes) -> Planned:
         removed = [recorded for recorded in gone if asked.takes(recorded.name)]
         tables = _tables(eyes, [loaded.spec for loaded in wanted], removed, state)
         looked, failed = look_at_all(eyes, [loaded.spec for loaded in wanted], state, history, asked)
+    if wishes.resume is not None:
+        run = run_of(eyes.ledger, wishes.resume)
+        looked = {name: only_left(seen, run) for name, seen in looked.items()}
     recipes, problems = _recipes(eyes, wanted, looked, failed)
     looked |= _looked_to_fill(eyes, state, recipes, history, asked)
     for spec in (loaded.spec for loaded in wanted if loaded.spec.name in looked):

@@ -160,6 +160,31 @@ class Project:
 
         return plan_and_warm(self, wishes, talk, engine)
 
+    def is_complete(self, run_id: str) -> bool:
+        """Whether a run has done all of its plan, so that nothing is left to resume.
+
+        Raises:
+            SettingsError: There is no such run.
+        """
+        from autoloader.project.resuming import run_of
+
+        return run_of(self.ledger, run_id).state == "complete"
+
+    def is_approved(self, planned: Planned, wishes: Wishes) -> bool:
+        """Whether nobody needs to be asked: nothing changes, or only what a run left is loaded."""
+        from autoloader.project.resuming import goes_on, run_of
+
+        changes = planned.plan.changes
+        return not changes or (wishes.resume is not None and goes_on(changes, run_of(self.ledger, wishes.resume)))
+
+    @staticmethod
+    def nothing_done() -> Report:
+        """The report of an apply that had nothing to do."""
+        from autoloader.apply import Done
+        from autoloader.project.applied import Report
+
+        return Report(Done(), 0.0)
+
     def apply(
         self,
         planned: Planned | None = None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -281,6 +282,78 @@ def test_an_interrupted_run_is_resumed_by_its_id(
     assert player.run("apply", "--resume", run["run_id"]).code == 0
     assert ids(player) == [0, 1, 2, 3]
     assert player.run("apply", "--resume", "nothing").code == 1
+
+
+def _interrupted(
+    player: Player, store: LocalStore, monkeypatch: pytest.MonkeyPatch, source: str = "", more: str = ""
+) -> str:
+    """Four files of which the first is loaded; the id of the run that was stopped there."""
+    for number in range(4):
+        put(store, f"{number}.csv", number)
+    declare(player, store, source, more)
+    with monkeypatch.context() as patched:
+        patched.setenv("AUTOLOADER_BATCH_FILES", "1")
+        _stop_after_the_first_batch(patched)
+        assert player.run("apply", "-y").code == 6
+    assert ids(player) == [0]
+    run_id: str = player.run("runs", "--format", "json").json["runs"][-1]["run_id"]
+    return run_id
+
+
+def test_resume_loads_what_the_run_left_and_no_file_that_came_later(
+    player: Player, local_store: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = _interrupted(player, local_store, monkeypatch)
+    put(local_store, "9.csv", 9)
+    later = time.time() + 3600
+    os.utime(local_store.folder / "9.csv", (later, later))
+    said = player.run("apply", "--resume", run_id)
+    assert said.code == 0, said.err
+    assert ids(player) == [0, 1, 2, 3]
+    assert "Left for a later run: 1 file." in said.out
+    player.apply()
+    assert ids(player) == [0, 1, 2, 3, 9]
+
+
+@pytest.mark.parametrize("approval", [(), ("-y",)], ids=["", "approved"])
+def test_resume_destroys_no_table_of_a_spec_that_is_gone(
+    player: Player, local_store: LocalStore, monkeypatch: pytest.MonkeyPatch, approval: tuple[str, ...]
+) -> None:
+    run_id = _interrupted(player, local_store, monkeypatch, more="    on_remove: drop")
+    player.spec(f"name: other\nsource: {{path: {local_store.root}}}\ndestination: {{table: shop.other}}\n")
+    said = player.run("apply", *approval, "--resume", run_id)
+    assert said.code == 1
+    assert "has no spec any more" in said.err
+    assert ids(player) == [0]
+
+
+@pytest.mark.parametrize("what", ["a rebuild", "a gone file"])
+def test_resume_asks_for_what_the_run_was_not_approved_for(
+    player: Player, local_store: LocalStore, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    run_id = _interrupted(player, local_store, monkeypatch, ", on_delete: delete_rows")
+    if what == "a rebuild":
+        declare(player, local_store, ", on_delete: delete_rows", "    refresh: {mode: full, request: again}")
+    else:
+        local_store.delete("0.csv")
+    before = player.table("shop.orders")
+    said = player.run("apply", "--resume", run_id, "--confirm", "orders")
+    assert said.code == 1
+    assert "no terminal to ask on" in said.err
+    assert f"--auto-approve --resume {run_id}" in said.err
+    assert player.table("shop.orders") == before
+
+
+def test_a_complete_run_leaves_nothing_to_resume(player: Player, local_store: LocalStore) -> None:
+    put(local_store, "0.csv", 0)
+    declare(player, local_store)
+    [run_id] = player.report()["runs"]
+    put(local_store, "1.csv", 1)
+    said = player.run("apply", "--resume", run_id, "--format", "json")
+    assert said.code == 0
+    assert said.json["operations"] == []
+    assert f"Run {run_id} is complete" in said.err
+    assert ids(player) == [0]
 
 
 # ------------------------------------------------------------------ which key does what, through the commands

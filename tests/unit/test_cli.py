@@ -339,6 +339,17 @@ def test_what_would_change_a_saved_plan_is_refused_and_not_ignored(small: Player
 
 
 @pytest.mark.parametrize(
+    "words", [("--select", "nope"), ("--due",), ("--reingest", "a=**"), ("--refresh", "a=full"), ("--fill", "a=none")]
+)
+def test_a_run_that_is_resumed_says_itself_what_is_left_of_it(small: Player, words: tuple[str, ...]) -> None:
+    before = small.files()
+    said = small.run("apply", "-y", "--resume", "x", *words)
+    assert said.code == 1
+    assert f"{words[0]} cannot be said with it" in said.err
+    assert small.files() == before
+
+
+@pytest.mark.parametrize(
     "words",
     [
         ("plann",), ("plan", "--no-such-flag"), ("plan", "no-such-folder"), ("files", "b"), ("show", "no-run"),
