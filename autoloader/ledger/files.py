@@ -74,8 +74,8 @@ _SLICE: Final = {
     " ELSE false END",
     "batch_id": "f.batch",
     "attempt_replaces": "CASE WHEN f.src_file_id IS NOT NULL AND f.state IN ('FAILED', 'PROCESSING') THEN"
-    " (SELECT b.replaces FROM batch_file b WHERE b.batch = f.batch AND b.ingestion = f.ingestion"
-    " AND b.file_path = f.file_path) END",
+    " (SELECT CASE WHEN b.replaces IS NOT NULL THEN f.src_file_id END FROM batch_file b"
+    " WHERE b.batch = f.batch AND b.ingestion = f.ingestion AND b.file_path = f.file_path) END",
 }
 
 

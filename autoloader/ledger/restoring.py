@@ -29,13 +29,32 @@ _FOUND: Final = {
     "data_date": ("data_date", pa.date32()),
     "fingerprint": ("fingerprint", TEXT),
     "schema_version": ("schema_version", INT),
+    "reload": ("reload", pa.bool_()),
 }
+_OVERTAKEN: Final = (
+    "EXISTS (SELECT 1 FROM processed_file f JOIN batch_file b ON b.src_file_id = f.src_file_id"
+    " WHERE f.ingestion = :ingestion AND f.file_path = found.file_path AND f.src_file_id > found.src_file_id"
+    " AND f.rows = 0 AND b.file_path = f.file_path AND b.replaces IS NULL AND b.disposition IN ('changed', 'retry'))"
+)
+"""Whether a version without rows came after the one in the table and left its rows there (`on_change: append`)."""
+
+_STANDS: Final = (
+    "f.file_size IS NOT NULL AND (f.src_file_id = t.src_file_id AND NOT EXISTS (SELECT 1 FROM batch_file v"
+    " WHERE v.src_file_id = t.src_file_id AND v.batch NOT IN ('', coalesce(t.batch, v.batch)))"
+    " OR f.state IN ('FAILED', 'QUARANTINED') AND EXISTS (SELECT 1 FROM batch_file a WHERE a.batch = f.batch"
+    " AND a.ingestion = f.ingestion AND a.file_path = f.file_path AND a.src_file_id > t.src_file_id))"
+)
+"""Whether what is remembered of a file is true beside the version in the table.
+
+It is about that version, loaded by the same batch; or about an attempt on a newer one that failed.
+"""
+
 _SETTLED: Final = "b.state NOT IN ('RELEASED', 'MISSING', 'PROCESSING', 'UNDONE')"
 
 
 @dataclass(frozen=True, slots=True)
 class Rebuilt:
-    """What `rebuild` did: files that are SUCCESS now, and files that were but whose rows are not there."""
+    """What `rebuild` did: files of which the table holds a version, and files that had rows which are not there."""
 
     files: int
     lost: int
@@ -114,19 +133,24 @@ class Restoring(Part):
     ) -> Rebuilt:
         """Takes a table's own lineage for the truth: these files, in these versions, are loaded.
 
+        What is remembered of a file stays as it is where it is about the version in the table, a failed attempt on a
+        newer one and a mark to load it again included. Else nothing of an old identity is kept.
+
         Args:
             ingestion: Its name; it should be recorded.
             found: `file_path`, `src_file_id`, `rows`, and where known `rejected_rows`, `size_bytes`, `modified_at`,
-                `etag`, `version_id`, `batch_id`, `data_date`, `fingerprint`, `schema_version`, `disposition`. Of
-                several versions of a path the newest counts; all are remembered as loaded. What is unknown of an
-                identity stays what it was.
+                `etag`, `version_id`, `batch_id`, `data_date`, `fingerprint`, `schema_version`, `disposition`, and
+                `reload`: to be loaded again where nothing better is remembered. The rows of one version agree in all
+                but `rows` and `batch_id`. Of several versions of a path the newest counts; all are remembered as
+                loaded.
             now: The time.
             highest_token: The highest fencing token in the table's history; later ones will be higher.
             highest_id: The highest src_file_id that is known from elsewhere; later ones will be higher.
             actor: Who, for the audit.
 
         Returns:
-            Counts. A file that was SUCCESS with rows that the table does not hold is DISCOVERED now.
+            Counts. A file that was SUCCESS with rows that the table does not hold is DISCOVERED now; one that failed,
+            was set aside or is missing stays so, without rows.
             src_file_ids given from now on are higher than every one in `found`.
         """
         self._require()
@@ -135,7 +159,8 @@ class Restoring(Part):
             _refuse_unfinished(session, ingestion)
             session.stage("found", newest, key="file_path")
             lost = session.execute(
-                "UPDATE processed_file SET state = 'DISCOVERED', src_file_id = NULL, rows = NULL"
+                "UPDATE processed_file SET src_file_id = NULL, rows = NULL,"
+                " state = CASE WHEN state = 'SUCCESS' THEN 'DISCOVERED' ELSE state END"
                 " WHERE ingestion = :ingestion AND src_file_id IS NOT NULL AND coalesce(rows, 1) > 0"
                 " AND NOT EXISTS (SELECT 1 FROM found t WHERE t.file_path = processed_file.file_path)",
                 ingestion=ingestion,
@@ -191,7 +216,7 @@ def _newest(found: pa.Table) -> pa.Table:
         staged: found.column(name).cast(kind) if name in found.column_names else pa.nulls(found.num_rows, kind)
         for name, (staged, kind) in _FOUND.items()
     }
-    table = pa.table(columns)
+    table = pa.table({**columns, "reload": pc.fill_null(columns["reload"], False)})
     newest = table.group_by("file_path").aggregate([("src_file_id", "max")])["src_file_id_max"]
     table = table.filter(pc.is_in(table["src_file_id"], newest.combine_chunks()))
     key = [name for name in table.column_names if name not in {"rows", "batch"}]
@@ -229,21 +254,37 @@ def _insert_versions(session: Session, ingestion: str, now: datetime) -> None:
         " v.rows, v.rejected_rows, :now"
         " FROM version v WHERE 1 = 1 ORDER BY v.src_file_id"
         " ON CONFLICT (src_file_id) DO UPDATE SET state = 'SUCCESS', rows = excluded.rows,"
-        " rejected_rows = coalesce(excluded.rejected_rows, batch_file.rejected_rows)",
+        " rejected_rows = coalesce(excluded.rejected_rows, batch_file.rejected_rows)"
+        " WHERE batch_file.ingestion = excluded.ingestion AND batch_file.file_path = excluded.file_path",
         ingestion=ingestion,
         now=now,
     )
 
 
 def _insert_found(session: Session, ingestion: str, now: datetime) -> None:
-    names = [staged for name, (staged, _) in _FOUND.items() if name != "file_path"] + ["modified_at"]
-    known = ", ".join(f"{name} = coalesce(excluded.{name}, processed_file.{name})" for name in names)
+    """Brings the files to the versions that were found; of those that stand the rows are counted anew."""
+    session.execute(f"DELETE FROM found WHERE {_OVERTAKEN}", ingestion=ingestion)
+    session.execute(
+        "CREATE TEMPORARY TABLE standing AS SELECT t.* FROM found t JOIN processed_file f"
+        f" ON f.ingestion = :ingestion AND f.file_path = t.file_path WHERE {_STANDS}",
+        ingestion=ingestion,
+    )
+    session.execute("CREATE UNIQUE INDEX standing_key ON standing (file_path)")
+    session.execute(
+        "UPDATE processed_file SET src_file_id = s.src_file_id, rows = s.rows,"
+        " rejected_rows = coalesce(s.rejected_rows, processed_file.rejected_rows) FROM standing s"
+        " WHERE processed_file.ingestion = :ingestion AND processed_file.file_path = s.file_path",
+        ingestion=ingestion,
+    )
+    names = [staged for name, (staged, _) in _FOUND.items() if name not in ("file_path", "reload")] + ["modified_at"]
     session.execute(
         f"INSERT INTO processed_file (ingestion, file_path, {', '.join(names)}, state, retry_count,"
         f" discovered_at, processed_at, reload) SELECT :ingestion, t.file_path,"
-        f" {', '.join('t.' + name for name in names)}, 'SUCCESS', 0, :now, :now, false FROM found t"
-        f" WHERE 1 = 1 ORDER BY t.file_path ON CONFLICT (ingestion, file_path) DO UPDATE SET {known},"
-        " state = 'SUCCESS', retry_count = 0, error = NULL, next_attempt_at = NULL, reload = false",
+        f" {', '.join('t.' + name for name in names)}, 'SUCCESS', 0, :now, :now, t.reload FROM found t"
+        " WHERE NOT EXISTS (SELECT 1 FROM standing s WHERE s.file_path = t.file_path)"
+        " ORDER BY t.file_path ON CONFLICT (ingestion, file_path) DO UPDATE SET"
+        f" {', '.join(f'{name} = excluded.{name}' for name in names)}, state = 'SUCCESS', retry_count = 0,"
+        " error = NULL, next_attempt_at = NULL, reload = (processed_file.reload OR excluded.reload)",
         ingestion=ingestion,
         now=now,
     )

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import takewhile
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from autoloader.apply import Recipe, free_dead_leases, holding, row_of, settle_rest
 from autoloader.errors import LakeError, RefusedError, SettingsError
@@ -25,6 +25,31 @@ if TYPE_CHECKING:
     from autoloader.ledger import BatchRow, IngestionRow, Lease
     from autoloader.project.project import Project
     from autoloader.spec import IngestionSpec
+
+_IDENTITIES: Final = """
+WITH known AS (
+  SELECT * FROM versions v WHERE v.file_size IS NOT NULL AND EXISTS (SELECT 1 FROM held h
+    WHERE h.src_file_id = v.src_file_id AND h.file_path = v.file_path AND h.batch_id = v.batch)
+), begun AS (
+  SELECT src_file_id, file_path, min(ingested_ns) AS at_ns FROM held GROUP BY ALL
+), stored AS (
+  SELECT b.src_file_id, l.* FROM begun b JOIN listing l ON l.file_path = b.file_path
+    AND l.modified_ns <= b.at_ns - CASE WHEN l.modified_ns % $second = 0 THEN $second - 1 ELSE 0 END
+)
+SELECT h.file_path, h.src_file_id, h.rows, h.batch_id, coalesce(r.rejected_rows, 0) AS rejected_rows,
+  CASE WHEN k.src_file_id IS NULL THEN s.size_bytes ELSE k.file_size END AS size_bytes,
+  CASE WHEN k.src_file_id IS NULL THEN s.modified_ns ELSE k.modified_ns END AS modified_ns,
+  CASE WHEN k.src_file_id IS NULL THEN s.etag ELSE k.etag END AS etag,
+  CASE WHEN k.src_file_id IS NULL THEN s.version_id ELSE k.version_id END AS version_id,
+  k.data_date, k.fingerprint, k.schema_version,
+  $marks AND k.src_file_id IS NULL AND s.src_file_id IS NULL AS reload,
+  CASE WHEN $appends THEN 'changed' ELSE 'rebuilt' END AS disposition
+FROM held h LEFT JOIN rejected r ON r.src_file_id = h.src_file_id
+LEFT JOIN known k ON k.src_file_id = h.src_file_id AND k.file_path = h.file_path
+LEFT JOIN stored s ON s.src_file_id = h.src_file_id AND s.file_path = h.file_path
+WHERE h.src_file_id IS NOT NULL
+"""
+"""Every version that has rows in the table, per batch, with what is known of it."""
 
 
 def state_list(project: Project) -> Answer:
@@ -189,8 +214,9 @@ def adopt(project: Project, name: str) -> str:
 def rebuild_ledger(project: Project, name: str) -> str:
     """Remember again which file versions a table holds, from its own lineage columns.
 
-    A file that was surely modified before its batch was begun keeps its identity; another one is loaded again,
-    in place of its rows.
+    What the state remembers of the same versions stays. Else a file that was surely modified before its batch was
+    begun counts as loaded; another one is loaded again, in place of its rows (`on_change: ignore`: left as it was
+    loaded).
 
     Raises:
         LakeError: There is no such table, or it has no lineage columns.
@@ -254,34 +280,40 @@ def _record(project: Project, name: str, table: TableState) -> None:
 
 
 def _with_identity(project: Project, spec: IngestionSpec, held: pa.Table, rejected: pa.Table) -> pa.Table:
-    """Rows per loaded file version, with the identity of the file in storage where it cannot have changed since.
+    """Rows per loaded file version, with the identity of the version as far as it is known.
 
-    A modification time of a whole second is one that S3 cut: it stands for any moment of that second, and a file that
-    may be newer than its rows is loaded again.
+    A version that the state remembers of the same batch has the identity that it was loaded with. Another one has that
+    of the file in storage where this cannot have changed since: a modification time of a whole second is one that S3
+    cut, it stands for any moment of that second. A file that may be newer than its rows has none and is loaded again,
+    as changed or, where `on_change` would leave its rows or refuse it, marked for it.
     With `on_change: append` the versions of a path rightly stay side by side.
     """
     import pyarrow as pa
 
     root = canonical(spec.source.path, project.place.project_dir)
     listing = Source(root, project.specs().settings.storage).list().table
-    moments = listing.append_column("modified_ns", listing["modified_at"].cast(pa.int64()))
     read_at = held["ingested_at"].cast(pa.timestamp("ns", tz="UTC")).cast(pa.int64())
     with in_memory() as con:
         con.register("held", held.append_column("ingested_ns", read_at))
-        con.register("listing", moments)
+        con.register("listing", _with_ns(listing))
+        con.register("versions", _with_ns(project.ledger.versions(spec.name)))
         con.register("rejected", rejected)
         found = con.sql(
-            "SELECT h.file_path, h.src_file_id, h.rows, h.batch_id,"
-            " coalesce(r.rejected_rows, 0) AS rejected_rows, l.size_bytes, l.modified_ns, l.etag, l.version_id,"
-            " CASE WHEN $appends THEN 'changed' ELSE 'rebuilt' END AS disposition"
-            " FROM held h LEFT JOIN rejected r ON r.src_file_id = h.src_file_id"
-            " LEFT JOIN listing l ON l.file_path = h.file_path"
-            " AND l.modified_ns <= h.ingested_ns - CASE WHEN l.modified_ns % $second = 0 THEN $second - 1 ELSE 0 END"
-            " WHERE h.src_file_id IS NOT NULL",
-            params={"appends": spec.source.on_change == "append", "second": 1_000_000_000},
+            _IDENTITIES,
+            params={
+                "second": 1_000_000_000,
+                "appends": spec.source.on_change == "append",
+                "marks": spec.source.on_change in ("append", "fail"),
+            },
         ).to_arrow_table()
     at = found["modified_ns"].cast(pa.timestamp("ns", tz="UTC"))
     return found.drop_columns("modified_ns").append_column("modified_at", at)
+
+
+def _with_ns(table: pa.Table) -> pa.Table:
+    import pyarrow as pa
+
+    return table.append_column("modified_ns", table["modified_at"].cast(pa.int64())).drop_columns("modified_at")
 
 
 @contextmanager

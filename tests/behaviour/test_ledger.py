@@ -635,7 +635,98 @@ def test_a_version_whose_rows_came_by_two_batches_is_rebuilt_as_one_file_with_al
     )
     assert ledger.rebuild("flights", found, now=NOW).files == 1
     [row] = remembered(ledger).values()
-    assert (row["src_file_id"], row["rows"], row["etag"]) == (7, 20, "etag-1")
+    assert (row["src_file_id"], row["rows"], row["etag"]) == (7, 20, None)
+
+
+def of_table(*versions: tuple[str, int, str], **columns: list[object]) -> pa.Table:
+    """What a table says of its files: path, version and batch, ten rows each."""
+    path, version, batch = zip(*versions, strict=True)
+    held = {"file_path": path, "src_file_id": version, "rows": [10] * len(version), "batch_id": batch}
+    return pa.table({name: list(values) for name, values in {**held, **columns}.items()})
+
+
+@pytest.mark.parametrize(("attempts", "state"), [(3, "FAILED"), (1, "QUARANTINED")])
+def test_a_failed_attempt_on_a_newer_version_than_the_table_holds_stays_what_it_was(
+    ledger: Ledger, attempts: int, state: str
+) -> None:
+    _, first = load(ledger, diff(paths(1)))
+    load(ledger, diff(paths(1), "changed", version=2, replaces=[1]), "FAILED", max_attempts=attempts)
+    before = ledger.files("flights")
+    ledger.rebuild("flights", of_table((paths(1)[0], 1, first.batch_id)), now=at(50))
+    assert ledger.files("flights").equals(before)
+    assert remembered(ledger)[paths(1)[0]]["state"] == state
+
+
+def test_a_failed_attempt_that_is_older_than_the_version_in_the_table_is_forgotten(ledger: Ledger) -> None:
+    load(ledger, diff(paths(1)))
+    load(ledger, diff(paths(1), "changed", version=2, replaces=[1]), "FAILED")
+    ledger.rebuild("flights", of_table((paths(1)[0], 500, "of a state that was lost")), now=at(50))
+    [row] = remembered(ledger).values()
+    assert (row["state"], row["src_file_id"], row["error"], row["retry_count"]) == ("SUCCESS", 500, None, 0)
+    assert (row["etag"], row["size_bytes"], row["modified_at"]) == (None, None, None)
+
+
+def test_a_failed_reload_replaces_the_version_that_the_table_holds_again(ledger: Ledger) -> None:
+    _, first = load(ledger, diff(paths(1)))
+    second = load(ledger, diff(paths(1), "changed", version=2))[1].files["src_file_id"].to_pylist()
+    load(ledger, diff(paths(1), "reingest", version=2, replaces=second), "FAILED")
+    ledger.rebuild("flights", of_table((paths(1)[0], 1, first.batch_id)), now=at(50))
+    [row] = remembered(ledger).values()
+    assert (row["state"], row["src_file_id"], row["attempt_replaces"]) == ("FAILED", 1, 1)
+
+
+def test_no_identity_is_kept_of_another_version_than_the_table_holds(ledger: Ledger) -> None:
+    _, first = load(ledger, diff(paths(2)))
+    load(ledger, diff(paths(2), "changed", version=2, replaces=[1, 2]))
+    versions = ((path, n, first.batch_id) for n, path in enumerate(paths(2), 1))
+    found = of_table(
+        *versions,
+        etag=["etag-1", None],
+        size_bytes=[101, None],
+    )
+    ledger.rebuild("flights", found, now=at(50))
+    known, unknown = remembered(ledger).values()
+    assert (known["src_file_id"], known["etag"], known["size_bytes"]) == (1, "etag-1", 101)
+    assert (unknown["src_file_id"], unknown["etag"], unknown["size_bytes"]) == (2, None, None)
+
+
+def test_a_version_that_another_batch_has_loaded_under_the_same_number_is_another_one(ledger: Ledger) -> None:
+    load(ledger, diff(paths(1)))
+    ledger.rebuild("flights", of_table((paths(1)[0], 1, "of another state")), now=at(50))
+    [row] = remembered(ledger).values()
+    assert (row["src_file_id"], row["etag"], row["batch_id"]) == (1, None, "of another state")
+
+
+def test_marks_to_load_again_outlive_a_rebuilt_ledger_and_come_with_it_where_asked_for(ledger: Ledger) -> None:
+    _, first = load(ledger, diff(paths(2)))
+    ledger.mark_reload("flights", paths=paths(1), now=NOW)
+    found = of_table(
+        *((path, n, first.batch_id) for n, path in enumerate(paths(2), 1)), ("s3://bucket/data/other.csv", 9, "lost"),
+        ("s3://bucket/data/third.csv", 10, "lost"), reload=[False, True, True, None],
+    )  # fmt: skip
+    ledger.rebuild("flights", found, now=at(50))
+    assert [row["reload"] for row in remembered(ledger).values()] == [True, False, True, False]
+
+
+def test_a_version_without_rows_that_was_appended_stays_the_newest(ledger: Ledger) -> None:
+    _, first = load(ledger, diff(paths(1)))
+    lease = ledger.acquire("flights", "load", "me", 60, NOW)
+    run_id = ledger.start_run("flights", "live", now=NOW)
+    second = ledger.claim(run_id, "flights", "live", diff(paths(1), "changed", version=2), lease, now=NOW)
+    ledger.record(second.batch_id, results(second, rows=[0]), 2, lease=lease, now=NOW)
+    before = ledger.files("flights")
+    ledger.rebuild("flights", of_table((paths(1)[0], 1, first.batch_id)), now=at(50))
+    assert ledger.files("flights").equals(before)
+
+
+def test_what_failed_or_is_missing_stays_so_where_its_rows_have_left_the_table(ledger: Ledger) -> None:
+    load(ledger, diff(paths(3)))
+    load(ledger, diff(paths(1), "changed", version=2, replaces=[1]), "FAILED")
+    ledger.mark_missing("flights", paths(1, 1), now=NOW)
+    assert ledger.rebuild("flights", of_table(("s3://bucket/data/other.csv", 9, "b")), now=at(50)).lost == 3
+    rows = list(remembered(ledger).values())
+    assert [row["state"] for row in rows] == ["FAILED", "MISSING", "DISCOVERED", "SUCCESS"]
+    assert [row["src_file_id"] for row in rows] == [None, None, None, 9]
 
 
 def test_a_naive_time_is_refused(ledger: Ledger) -> None:

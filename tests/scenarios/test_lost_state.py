@@ -73,6 +73,70 @@ def test_a_file_that_changed_in_the_second_of_its_batch_is_loaded_again_where_st
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("on_change", "again"), [("append", 1), ("fail", 1), ("ignore", 0)])
+def test_a_file_that_nobody_knows_to_be_changed_or_not_is_neither_doubled_nor_refused_after_the_state_was_lost(
+    player: Player, local_store: LocalStore, on_change: str, again: int
+) -> None:
+    local_store.put("1.csv", "day,amount\n1,1\n")
+    local_store.put("2.csv", "day,amount\n2,2\n")
+    player.spec(SPEC.format(root=local_store.root).replace("}\n", f", on_change: {on_change}}}\n", 1))
+    player.apply()
+    (player.folder / ".autoloader" / "state.db").unlink()
+    local_store.put("2.csv", "day,amount\n2,2\n")
+    assert player.run("rebuild-ledger", "sales", "-y").code == 0
+    assert work(player.plan()) == ({"reingest": 1} if again else {})
+    player.apply()
+    assert sorted((r["day"], r["amount"]) for r in player.rows("shop.sales")) == [(1, 1), (2, 2)]
+    player.no_changes()
+    assert player.run("verify", "sales").code == 0
+
+
+@pytest.mark.slow
+def test_a_ledger_that_is_rebuilt_beside_its_state_keeps_what_failed_and_what_is_to_be_loaded_again(
+    player: Player, local_store: LocalStore
+) -> None:
+    spec = SPEC.format(root=local_store.root)
+    for day in (1, 2, 3):
+        local_store.put(f"{day}.csv", f"day,amount\n{day},{day}\n")
+    player.spec(spec)
+    player.apply()
+    local_store.put("1.csv", "day,amount\n1,10\nnone,10\n")
+    player.spec(spec + "    limits: {max_files: 1}\n    reingest: [{match: '[23].csv', request: r1}]\n")
+    player.apply()
+    assert player.run("rebuild-ledger", "sales", "-y").code == 0
+    files = player.run("files", "sales", "--format", "json").json["files"]
+    assert [each["state"] for each in files] == ["QUARANTINED", "SUCCESS", "SUCCESS"]
+    assert work(player.plan()) == {"reingest": 1}
+    local_store.put("1.csv", "day,amount\n1,10\n")
+    player.spec(spec)
+    player.apply()
+    assert sorted((r["day"], r["amount"]) for r in player.rows("shop.sales")) == [(1, 10), (2, 2), (3, 3)]
+    player.no_changes()
+    assert player.run("verify", "sales").code == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("on_change", ["replace", "append"])
+def test_a_table_that_others_rolled_back_is_known_by_the_versions_that_it_holds_again(
+    player: Player, local_store: LocalStore, on_change: str
+) -> None:
+    local_store.put("1.csv", "day,amount\n1,1\n")
+    player.spec(SPEC.format(root=local_store.root).replace("}\n", f", on_change: {on_change}}}\n", 1))
+    player.apply()
+    local_store.put("1.csv", "day,amount\n1,10\n")
+    player.apply()
+    with player.iceberg("shop.sales") as table:
+        table.manage_snapshots().rollback_to_snapshot(table.history()[0].snapshot_id).commit()
+    assert player.run("rebuild-ledger", "sales", "-y").code == 0
+    assert work(player.plan()) == {"changed": 1}
+    player.apply()
+    kept = [(1, 1)] if on_change == "append" else []
+    assert sorted((r["day"], r["amount"]) for r in player.rows("shop.sales")) == [*kept, (1, 10)]
+    player.no_changes()
+    assert player.run("verify", "sales").code == 0
+
+
+@pytest.mark.slow
 def test_a_rebuilt_state_gives_no_id_again_under_which_rejected_rows_are_kept(
     player: Player, local_store: LocalStore
 ) -> None:
@@ -129,6 +193,26 @@ def test_a_state_that_was_put_back_to_an_older_copy_is_refused_and_rebuilt_and_n
     local_store.put("4.csv", "day,amount\n4,4\n")
     player.apply()
     assert sorted((r["day"], r["amount"]) for r in player.rows("shop.sales")) == [*rows, (4, 4)]
+
+
+@pytest.mark.slow
+def test_a_file_that_is_again_what_an_older_copy_of_the_state_remembers_is_loaded_again(
+    player: Player, store: Store
+) -> None:
+    state, copy = player.folder / ".autoloader" / "state.db", player.folder / "copy.db"
+    player.spec(SPEC.format(root=store.root))
+    store.put("1.csv", "day,amount\n1,1\n")
+    player.apply()
+    copy_state(state, copy)
+    store.put("1.csv", "day,amount\n1,9\n")
+    player.apply()
+    copy_state(copy, state)
+    store.put("1.csv", "day,amount\n1,1\n")
+    assert player.run("rebuild-ledger", "sales", "-y").code == 0
+    assert work(player.plan()) == {"changed": 1}
+    player.apply()
+    assert player.rows("shop.sales") == [{"day": 1, "amount": 1}]
+    player.no_changes()
 
 
 @pytest.mark.slow
