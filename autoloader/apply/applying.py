@@ -267,7 +267,7 @@ def _prepare(
                 case Action.SCHEMA:
                     with steps.step("schema_changed") as details:
                         changes.change_schema(tools, recipe, row)
-                    _fill(tools, work, recipe, row, change, lease, steps)
+                    row = _fill(tools, work, recipe, row, change, lease, steps)
                     row = changes.record_schema(tools, recipe, row, "auto_merge")
                 case Action.ADOPT:
                     with steps.step("table_adopted") as details:
@@ -288,8 +288,12 @@ def _prepare(
 
 def _fill(
     tools: Tools, work: Work, recipe: Recipe, row: IngestionRow, change: Change, lease: Lease, steps: Steps
-) -> None:
-    """Fill the changed columns out of `_rescued`, where the plan says so, before the change counts as done."""
+) -> IngestionRow:
+    """Fill the changed columns out of `_rescued`, where the plan says so, before the change counts as done.
+
+    Returns:
+        The ingestion as it is recorded then.
+    """
     for operation in change.operations:
         if operation.operation == "rescued_filled":
             places = changes.places_to_fill(recipe, row, every_column=bool(operation.details.get("every_column")))
@@ -297,6 +301,7 @@ def _fill(
             tools.switch_profile(recipe.spec.compute.of("live"))
             with steps.step("rescued_filled", table=table) as details:
                 details.update(fill_from_rescued(tools, table, row.name, work.plan.plan_id, places, lease))
+    return tools.ledger.ingestion(row.name) or row
 
 
 def _leave(tools: Tools, name: str, ready: list[Change], lease: Lease, steps: Steps) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow.compute as pc
@@ -14,10 +15,14 @@ from autoloader.lake import Commit
 from autoloader.schema import Place
 
 if TYPE_CHECKING:
-    from autoloader.ledger import Lease
+    from autoloader.ledger import IngestionRow, Lease
 
-FOLDER: Final = "filled"
-"""Takes the place of a batch's id in the path of the data files: one folder, so that the next fill finds left-overs."""
+_BEGUN: Final = "fills"
+"""Kept beside an ingestion: ids of fills that were begun and are not known to be committed, with their fencing tokens.
+
+The id is that of a batch, in the path of the data files and in the commit; so a fill that is dead is settled as a
+dead batch is: it may not be committed any more, then its files go.
+"""
 
 
 def fill_from_rescued(
@@ -38,12 +43,14 @@ def fill_from_rescued(
     Returns:
         Rows that got a value, and the data files that were written anew.
     """
-    tools.lake.sweep(table, FOLDER)
+    _settle(tools, table, ingestion)
     names = {place.path[0] for place in places}
     held = tools.lake.files_rescuing(table, {place.key for place in places}, names)
     if not held:
         return {"rows": 0, "data_files": 0}
-    job = loader.FillJob(FOLDER, tools.lake.write_format(table), places, tools.storage)
+    fill_id = uuid.uuid4().hex
+    _note(tools, ingestion, begun={fill_id: lease.token})
+    job = loader.FillJob(fill_id, tools.lake.write_format(table), places, tools.storage)
     engine = tools.engine()
     filled = engine.map(rewrite_tasks(list(held), engine.parallelism), loader.fill_files(job), loader.RESULT)
     if filled.num_rows:
@@ -51,7 +58,7 @@ def fill_from_rescued(
         tools.lake.commit(
             table,
             Commit(
-                batch_id=uuid.uuid4().hex,
+                batch_id=fill_id,
                 plan_id=plan_id,
                 run_id=None,
                 fencing_token=lease.token,
@@ -60,4 +67,27 @@ def fill_from_rescued(
                 removed_files=tuple(filled["replaces"].to_pylist()),
             ),
         )
+    _note(tools, ingestion, ended=fill_id)
     return {"rows": pc.sum(filled["filled_rows"]).as_py() or 0, "data_files": filled.num_rows}
+
+
+def _settle(tools: Tools, table: str, ingestion: str) -> None:
+    """What fills that were cut off have left: whoever of them wakes up may not commit it any more."""
+    there = tools.lake.table(table) is not None
+    for fill_id, token in _begun(tools.ledger.ingestion(ingestion)).items() if there else ():
+        tools.lake.revoke(table, fill_id, fencing_token=token)
+        tools.lake.sweep(table, fill_id)
+        _note(tools, ingestion, ended=fill_id)
+
+
+def _note(tools: Tools, ingestion: str, *, begun: dict[str, int] | None = None, ended: str | None = None) -> None:
+    def noted(row: IngestionRow) -> IngestionRow:
+        fills = {key: token for key, token in {**_begun(row), **(begun or {})}.items() if key != ended}
+        others = {key: value for key, value in (row.extra or {}).items() if key != _BEGUN}
+        return replace(row, extra={**others, _BEGUN: fills} if fills else others)
+
+    tools.ledger.amend_ingestion(ingestion, noted, now=tools.clock(), actor=tools.holder)
+
+
+def _begun(row: IngestionRow | None) -> dict[str, int]:
+    return dict(((row.extra if row is not None else None) or {}).get(_BEGUN) or {})

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
 from autoloader.lake import Lake
 from autoloader.ledger import Ledger
+from tests.clock import Clock
 from tests.playing import LocalStore, Player
 
 SPEC = """
@@ -144,4 +147,46 @@ def test_case_51_a_refresh_that_was_cut_off_goes_on_while_nobody_else_has_loaded
     said = player.run("apply", "saved.plan")
     assert said.code == 0, said.out + said.err
     assert ids(player) == left
+    settled(player)
+
+
+# ------------------------------------------------------------------ who sleeps longer than its lease lasts
+
+
+@contextmanager
+def asleep(owner: type, name: str, at: Clock, meanwhile: Callable[[], Any]) -> Iterator[None]:
+    """Whoever is about to call a method first sleeps for ten minutes, in which others do something."""
+    call, slept = getattr(owner, name), list[Any]()
+
+    def calls(*arguments: Any, **more: Any) -> Any:
+        if not slept:
+            slept.append(name)
+            at.move(minutes=10)
+            meanwhile()
+        return call(*arguments, **more)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(owner, name, calls)
+        yield
+    assert slept
+
+
+def test_case_52_a_fill_that_wakes_commits_no_files_that_another_has_deleted(
+    player: Player, local_store: LocalStore, at: Clock
+) -> None:
+    rescues = "    schema: {new_columns: rescue, on_bad_row: rescue, columns: [%s]}"
+    local_store.put("a.csv", "id,note\n1,one\n")
+    declare(player, local_store, rescues % "{name: id, type: int}")
+    player.apply()
+    declare(player, local_store, rescues % "{name: id, type: int}, {name: note, type: string}")
+
+    def another() -> None:
+        cut_off(player, Lake, "commit", "apply", "-y")
+
+    with asleep(Lake, "commit", at, another):
+        said = player.run("apply", "-y")
+    assert said.code == 6, said.out + said.err
+    assert "may not be committed any more" in said.out + said.err
+    player.apply()
+    assert player.rows("shop.orders") == [{"id": 1, "note": "one"}]
     settled(player)

@@ -17,6 +17,7 @@ SPEC = """
     schema: {{new_columns: rescue, on_bad_row: rescue, type_change: rescue, max_bad_rows: 100%, columns: [{columns}]}}
 """
 ID = "{name: id, type: int}"
+NOTE = "{name: note, type: string}"
 
 
 def declare(player: Player, store: LocalStore, *columns: str, form: str = "csv", more: str = "") -> None:
@@ -120,9 +121,35 @@ def test_an_apply_that_is_cut_off_is_taken_up_by_the_next_one(
     assert by_id(player, "note") == {1: "one", 2: None, 3: None, 4: "four", None: "five"}
     with player.iceberg("shop.orders") as table:
         known = {str(row["file_path"]) for row in table.inspect.all_files().to_pylist()}
-    written = {f"file://{path}" for path in (player.folder / ".autoloader/warehouse").rglob("batch=filled/*.parquet")}
+    written = {f"file://{path}" for path in (player.folder / ".autoloader/warehouse").rglob("data/**/*.parquet")}
     assert written <= known
     player.no_changes()
+
+
+@pytest.mark.slow
+def test_a_fill_leaves_alone_what_another_table_has_in_the_same_folder(player: Player, local_store: LocalStore) -> None:
+    """A renamed table stays where it is, so a new one of its old name lies in the same folder."""
+
+    def declare_both(*columns: str) -> None:
+        text = SPEC.format(root=local_store.root, columns=", ".join((ID, *columns)), format="csv", more="")
+        old = SPEC.format(root=local_store.root, columns=f"{ID}, {NOTE}", format="csv", more="")
+        player.spec(old.replace("shop.orders", "shop.old") + "    ---" + text.replace("name: orders", "name: fresh"))
+
+    rescue_notes(player, local_store)
+    declare(player, local_store, NOTE)
+    player.apply()
+    text = (player.folder / "ingestions/specs.yml").read_text()
+    player.spec(text.replace("shop.orders", "shop.old"))
+    player.apply()
+    declare_both()
+    player.apply()
+    with player.iceberg("shop.old") as old, player.iceberg("shop.orders") as new:
+        assert old.location() == new.location()
+    declare_both(NOTE)
+    player.apply()
+    for table in ("shop.old", "shop.orders"):
+        notes = {row["id"]: row["note"] for row in player.rows(table)}
+        assert notes == {1: "one", 2: None, 3: None, 4: "four", None: "five"}
 
 
 @pytest.mark.slow
