@@ -6,7 +6,9 @@ Loaded by the `Lake` façade when first needed, because importing PyIceberg take
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
+from itertools import chain, count
 from typing import Any, Final, cast
 
 import pyarrow as pa
@@ -257,7 +259,21 @@ def _repartition(transaction: Transaction, table: Table, partition_by: tuple[str
             transform, source = parse_term(term)
             key = (schema.find_field(source, case_sensitive=False).field_id, str(transform))
             if key not in have:
-                spec.add_field(source, transform, wanted[key].name)
+                spec.add_field(source, transform, _free_name(table, key, wanted[key].name))
+
+
+def _free_name(table: Table, key: tuple[int, str], name: str) -> str:
+    """A name for a partition field that none of another source or transform has, in whatever spec of the table.
+
+    A field that was there before has its old name again, and with it its id. Else, where `v_bucket` is of other
+    buckets, it is `v_bucket_7`, as other engines name a field that is added to a table.
+    """
+    fields = [f for spec in table.specs().values() for f in spec.fields if str(f.transform) != "void"]
+    own = [f.name for f in fields if (f.source_id, str(f.transform)) == key]
+    taken = {f.name for f in fields if (f.source_id, str(f.transform)) != key}
+    numbered = [f"{name}_{width}" for width in re.findall(r"\d+", key[1])]
+    names = chain(own, [name], numbered, (f"{name}_{number}" for number in count(2)))
+    return next(each for each in names if each not in taken)
 
 
 def _reorder(transaction: Transaction, sort_by: tuple[str, ...]) -> None:

@@ -128,3 +128,23 @@ def test_rows_that_stay_in_an_old_layout_are_found_after_replacements_and_deleti
     load(lake, [14], "b5", gone=[4])
     check(lake, [13, 14, 21])
     assert {task.file.spec_id for task in lake._catalog.load_table(TABLE).scan().plan_files()} == {1}
+
+
+def test_a_number_of_buckets_or_a_width_can_change_and_change_back(lake: Lake) -> None:
+    def lay_out(*terms: str) -> list[tuple[int, str]]:
+        assert lake.evolve(TABLE, partition_by=terms).partition_by == terms
+        return [(field.field_id, field.name) for field in lake._catalog.load_table(TABLE).spec().fields]
+
+    lake.create(TABLE, SCHEMA, ["bucket[3](v)"])
+    load(lake, [1, 2], "b1")
+    assert lay_out("bucket[7](v)") == [(1001, "v_bucket_7")]
+    load(lake, [3, 4], "b2", gone=[1])
+    check(lake, [2, 3, 4])
+    assert lay_out("truncate[1](k)", "bucket[3](v)") == [(1002, "k_trunc"), (1000, "v_bucket")]
+    load(lake, [5, 6], "b3", gone=[3])
+    assert lay_out("truncate[2](k)", "bucket[7](v)") == [(1003, "k_trunc_2"), (1001, "v_bucket_7")]
+    load(lake, [7], "b4", gone=[2, 5])
+    check(lake, [4, 6, 7])
+    assert lay_out("bucket[3](v)") == [(1000, "v_bucket")]
+    load(lake, [8], "b5", gone=[4, 7])
+    check(lake, [6, 8])
