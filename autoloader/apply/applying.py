@@ -18,7 +18,7 @@ from autoloader.apply.housekeeping import note_files
 from autoloader.apply.keeping import holding
 from autoloader.apply.loading import MOST_PROBLEMS, Loaded, load_lane, run_lane
 from autoloader.apply.recipe import Recipe
-from autoloader.apply.recovery import settle_rest
+from autoloader.apply.recovery import check_settled, settle_rest
 from autoloader.apply.removal import delete_rows, still_gone
 from autoloader.apply.report import Counts, Step, Steps
 from autoloader.apply.staleness import check_fresh, check_removal, check_sound, done_once
@@ -149,8 +149,10 @@ def _apply_to(tools: Tools, work: Work, name: str, mine: list[Change], done: Don
         return
     shared = all(_shares(change) for change in ready)
     with _old_name_held(tools, work, name, ready), holding(tools, name, "load" if shared else "alone") as lease:
-        if not shared:
-            settle_rest(tools, name)
+        if shared:
+            check_settled(tools, name, _table_name(work, name))
+        else:
+            settle_rest(tools, name, _table_name(work, name), given_up=name not in work.recipes or _rebuilds(ready))
         row = _begin(tools, work, name, ready, lease, shared=shared)
         if row is None:
             _leave(tools, name, ready, lease, steps)
@@ -171,6 +173,12 @@ def _apply_to(tools: Tools, work: Work, name: str, mine: list[Change], done: Don
             recording.finish(tools, name, work.plan.plan_id, lease)
 
 
+def _table_name(work: Work, name: str) -> tuple[str, ...]:
+    """The name that an ingestion's spec gives its table; none where the spec is gone."""
+    recipe = work.recipes.get(name)
+    return (recipe.spec.destination.table,) if recipe is not None else ()
+
+
 def _unblocked(mine: list[Change], done: Done, steps: Steps) -> list[Change]:
     """The changes that may be done; each of the others becomes a skipped step."""
     ready = []
@@ -187,6 +195,11 @@ def _unblocked(mine: list[Change], done: Done, steps: Steps) -> list[Change]:
 def _shares(change: Change) -> bool:
     """Whether loads of others may go on beside a change: it loads files, and marks none to be loaded again."""
     return change.actions == (Action.LOAD,) and not _marks(change)
+
+
+def _rebuilds(ready: list[Change]) -> bool:
+    """Whether the whole table is built anew, so that nothing of what it holds counts any more."""
+    return any("branch_created" in _operations(change) for change in ready)
 
 
 def _marks(change: Change) -> frozenset[str]:
@@ -207,7 +220,7 @@ def _old_name_held(tools: Tools, work: Work, name: str, ready: list[Change]) -> 
         yield
         return
     with holding(tools, old, "alone"):
-        settle_rest(tools, old)
+        settle_rest(tools, old, _table_name(work, name), given_up=_rebuilds(ready))
         yield
 
 
@@ -252,7 +265,7 @@ def _prepare(
 ) -> IngestionRow:
     """Everything that comes before files are loaded, with the ingestion held alone."""
     recipe = work.recipes[row.name]
-    rebuilt = any("branch_created" in _operations(change) for change in ready)
+    rebuilt = _rebuilds(ready)
     for change in ready:
         for action in change.actions:
             match action:
@@ -339,7 +352,7 @@ def _load(tools: Tools, work: Work, change: Change, lease: Lease, done: Done, st
         planned_size_bytes=estimate.bytes_to_process,
         estimated_usd=estimate.cost_usd.expected if estimate.cost_usd else None,
         estimated_s=float(estimate.duration_minutes.expected) * 60 if estimate.duration_minutes else None,
-        extra=_run_facts(work.recipes[name], change, lane),
+        extra=_run_facts(tools, work.recipes[name], change, lane),
     )
     done.runs.append(run_id)
     tools.events.send("run_started", run_id=run_id, ingestion=name, lane=lane, files=files.num_rows)
@@ -374,9 +387,12 @@ def _load(tools: Tools, work: Work, change: Change, lease: Lease, done: Done, st
     return loaded.stopped is None and loaded.left is None
 
 
-def _run_facts(recipe: Recipe, change: Change, lane: str) -> dict[str, Any]:
-    """What calibration needs to know of a run (format, compute profile), and recovery of a rebuild."""
+def _run_facts(tools: Tools, recipe: Recipe, change: Change, lane: str) -> dict[str, Any]:
+    """What calibration needs to know of a run (format, compute profile), and recovery of its table and of a rebuild."""
     facts: dict[str, Any] = {"format": recipe.format, "profile": recipe.spec.compute.of(lane)}
+    table = tools.lake.table(recipe.spec.destination.table)
+    if table is not None:
+        facts["table_uuid"] = table.uuid
     if "branch_created" in _operations(change):
         facts["rebuild"] = rebuilding.pins(recipe, _requests(change))
     return facts

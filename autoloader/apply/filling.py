@@ -73,8 +73,10 @@ def fill_from_rescued(
 
 def _settle(tools: Tools, table: str, ingestion: str) -> None:
     """What fills that were cut off have left: whoever of them wakes up may not commit it any more."""
-    there = tools.lake.table(table) is not None
-    for fill_id, token in _begun(tools.ledger.ingestion(ingestion)).items() if there else ():
+    there, row = tools.lake.table(table), tools.ledger.ingestion(ingestion)
+    if there is None or row is None or row.table_uuid not in (None, there.uuid):
+        return  # what was written for a table of another catalog may lie at the same place
+    for fill_id, token in _begun(row).items():
         tools.lake.revoke(table, fill_id, fencing_token=token)
         tools.lake.sweep(table, fill_id)
         _note(tools, ingestion, ended=fill_id)

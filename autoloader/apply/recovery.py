@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -23,6 +23,7 @@ from autoloader.inventory import FileState
 from autoloader.lake import Commit
 
 if TYPE_CHECKING:
+    from autoloader.lake import TableState
     from autoloader.ledger import BatchRow, Lease
 
 CUT_OFF: Final = "its process ended before it"
@@ -43,7 +44,7 @@ class Recovered:
     errors: list[tuple[str, AutoloaderError]] = field(default_factory=list)
 
 
-def recover(tools: Tools, tables: Mapping[str, str]) -> Recovered:
+def recover(tools: Tools, tables: Mapping[str, Sequence[str]]) -> Recovered:
     """Settle every unfinished batch whose holder is dead.
 
     A batch that another process is settling at this moment is left to it; one that may have been committed to a
@@ -51,15 +52,13 @@ def recover(tools: Tools, tables: Mapping[str, str]) -> Recovered:
 
     Args:
         tools: The surroundings.
-        tables: Table name per recorded ingestion.
+        tables: Per recorded ingestion the names that its table may have: as recorded, and as the spec has it.
     """
     free_dead_leases(tools)
     done = Recovered()
     for batch in tools.ledger.unfinished(now=tools.clock()):
-        table = tables.get(batch.ingestion)
         try:
-            if table is not None and batch.results is not None and tools.lake.table(table) is None:
-                continue  # it may have been committed, and a table that is gone may come back with its catalog
+            table = _table_of(tools, batch, tables.get(batch.ingestion, ()))
             done.steps.append(_settle(tools, batch, table))
         except LockBusyError:
             continue
@@ -80,14 +79,73 @@ def _is_open(tools: Tools, batch: BatchRow) -> bool:
     return batch.batch_id in {each.batch_id for each in tools.ledger.unfinished(batch.ingestion, now=tools.clock())}
 
 
-def settle_rest(tools: Tools, name: str) -> None:
-    """Settle what died on an ingestion since this apply began. The caller holds the ingestion alone."""
-    row = tools.ledger.ingestion(name)
+def settle_rest(tools: Tools, name: str, names: Sequence[str] = (), *, given_up: bool = False) -> None:
+    """Settle what died on an ingestion since this apply began. The caller holds the ingestion alone.
+
+    Args:
+        tools: The surroundings.
+        name: The ingestion.
+        names: Names that its table may have beside the recorded one.
+        given_up: What is in a table that is not there does not count any more: the ingestion is forgotten, or its table
+            is built anew.
+
+    Raises:
+        LakeError: A batch may have been committed to a table that is not there.
+    """
+    find = _find if given_up else _table_of
     for batch in tools.ledger.unfinished(name, now=tools.clock()):
-        _settle(tools, batch, row.table if row is not None else None)
+        _settle(tools, batch, find(tools, batch, _names(tools, name, names)))
 
 
-def close_dead_runs(tools: Tools, tables: Mapping[str, str]) -> int:
+def check_settled(tools: Tools, name: str, names: Sequence[str] = ()) -> None:
+    """Return if no dead batch of an ingestion waits for a table that is not there: loading goes into that one alone.
+
+    Raises:
+        LakeError: A batch may have been committed to a table that is not there.
+    """
+    for batch in tools.ledger.unfinished(name, now=tools.clock()):
+        _table_of(tools, batch, _names(tools, name, names))
+
+
+def _names(tools: Tools, name: str, others: Sequence[str]) -> Sequence[str]:
+    row = tools.ledger.ingestion(name)
+    return tuple(dict.fromkeys((*filter(None, (row.table if row is not None else None,)), *others)))
+
+
+def _table_of(tools: Tools, batch: BatchRow, names: Sequence[str]) -> TableState | None:
+    """The table that a batch was written for; None where it is not there, and nothing was committed to it.
+
+    Raises:
+        LakeError: It is not there, and may hold the batch.
+    """
+    table = _find(tools, batch, names)
+    if table is not None or batch.results is None:
+        return table
+    there = next((name for name in names if tools.lake.table(name) is not None), None)
+    raise LakeError(
+        f"a batch of {batch.ingestion} can neither be recorded nor given back",
+        why=f"it may have been committed to {' or '.join(names)} (table id {_uuid(tools, batch)});"
+        + (f" in this catalog {there} is another table" if there is not None else " this catalog has no such table")
+        + f". Until it is found nothing is loaded into {batch.ingestion}.",
+        fix="Apply with the catalog that has it (another --env?), or give it its name back. If it is gone for good,"
+        f" build it anew:\n  autoloader apply --refresh {batch.ingestion}=full",
+    )
+
+
+def _find(tools: Tools, batch: BatchRow, names: Sequence[str]) -> TableState | None:
+    """The very table that a batch was written for, under any of its names; another one of that name is none of it."""
+    uuid = _uuid(tools, batch)
+    tables = (tools.lake.table(name) for name in names)
+    return next((table for table in tables if table is not None and uuid in (None, table.uuid)), None)
+
+
+def _uuid(tools: Tools, batch: BatchRow) -> str | None:
+    run, row = tools.ledger.run(batch.run_id), tools.ledger.ingestion(batch.ingestion)
+    of_run = (run.extra or {}).get("table_uuid") if run is not None else None
+    return of_run or (row.table_uuid if row is not None else None)
+
+
+def close_dead_runs(tools: Tools, tables: Mapping[str, Sequence[str]]) -> int:
     """Close runs whose process died before their first batch or after their last one: no batch leads to them.
 
     Such a run may have made a branch and put nothing on it.
@@ -99,25 +157,27 @@ def close_dead_runs(tools: Tools, tables: Mapping[str, str]) -> int:
     living = {lease.holder for lease in tools.ledger.living(now=tools.clock())}
     dead = [run for run in running if run.holder not in living]
     for run in dead:
-        table = tables.get(run.ingestion)
         with suppress(LakeError):  # the next apply comes by again
-            if table is not None and tools.lake.table(table) is not None:
-                tools.lake.remove_branch(table, branch_of(run.run_id))
+            for table in tables.get(run.ingestion, ()):
+                if tools.lake.table(table) is not None:
+                    tools.lake.remove_branch(table, branch_of(run.run_id))
             _close_run(tools, run.run_id)
     return len(dead)
 
 
-def sweep_stragglers(tools: Tools, tables: Mapping[str, str]) -> int:
+def sweep_stragglers(tools: Tools, tables: Mapping[str, Sequence[str]]) -> int:
     """Delete what tasks wrote after their batch was given back: executors may outlive their driver for a while.
+
+    Only where the very table is there that the batch was written for: one in another catalog may lie at the same place.
 
     Returns:
         How many files there were.
     """
     gone = 0
     for batch in tools.ledger.released(since=tools.clock() - STRAGGLERS):
-        if batch.ingestion in tables:
-            with suppress(AutoloaderError):  # housekeeping: the next apply comes by again
-                gone += tools.lake.sweep(tables[batch.ingestion], batch.batch_id)
+        with suppress(AutoloaderError):  # housekeeping: the next apply comes by again
+            table = _find(tools, batch, tables.get(batch.ingestion, ()))
+            gone += tools.lake.sweep(table.name, batch.batch_id) if table is not None else 0
     return gone
 
 
@@ -139,7 +199,8 @@ def free_dead_leases(tools: Tools) -> int:
     return freed
 
 
-def _settle(tools: Tools, batch: BatchRow, table: str | None) -> Step:
+def _settle(tools: Tools, batch: BatchRow, found: TableState | None) -> Step:
+    table = found.name if found is not None else None
     started = tools.clock()
     lease = tools.ledger.take_over(batch.batch_id, tools.holder, tools.lease_s, tools.clock())
     try:
@@ -162,7 +223,7 @@ def _settle(tools: Tools, batch: BatchRow, table: str | None) -> Step:
 
 def _revoke(tools: Tools, table: str | None, batch: BatchRow) -> int | None:
     """The batch's snapshot; None when it was not committed, and from now on cannot be."""
-    if table is None or tools.lake.table(table) is None:
+    if table is None:
         return None
     ids = _versions_with_rows(batch)
     return tools.lake.revoke(table, batch.batch_id, src_file_ids=ids, fencing_token=batch.token)
@@ -209,8 +270,7 @@ def _record(tools: Tools, batch: BatchRow, table: str, snapshot_id: int, lease: 
 def _release(tools: Tools, batch: BatchRow, table: str | None, lease: Lease) -> None:
     """The commit did not take place: files are what they were, and nothing lies about."""
     if table is not None:
-        if tools.lake.table(table) is not None:
-            tools.lake.remove_branch(table, branch_of(batch.run_id))
+        tools.lake.remove_branch(table, branch_of(batch.run_id))
         tools.lake.sweep(table, batch.batch_id)
     tools.ledger.release(batch.batch_id, lease=lease, now=tools.clock())
 

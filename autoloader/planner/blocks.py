@@ -65,13 +65,14 @@ def _table(case: Case) -> Block | None:
     if case.table is None:
         return Block(
             "table-missing",
-            f"{table} is gone although {files_text(loaded_count(case))} are recorded as loaded."
-            f" To load them again, run: autoloader plan --refresh {name}=full",
+            f"{table} is gone although {files_text(loaded_count(case))} are recorded as loaded; or it is in another"
+            f" catalog (another --env?). To load them again, run: autoloader plan --refresh {name}=full",
         )
     if case.recorded.table_uuid is not None and case.table.uuid != case.recorded.table_uuid:
         return Block(
             "table-replaced",
-            f"{table} is another table than the one that was loaded (it was dropped and made anew)."
+            f"{table} is another table than the one that was loaded: it was dropped and made anew, or this is another"
+            " catalog (another --env?)."
             f" To fill it, run: autoloader plan --refresh {name}=full",
         )
     if changes := altered(case):

@@ -421,7 +421,7 @@ def _one_pass(
     recovered = recover(tools, _tables(project)) if project.ledger.exists else Recovered()
     if not planned.plan.changes:
         _note(project, planned)
-        return _with_recovered(Done(), recovered, planned, events)
+        return _with_recovered(project, Done(), recovered, planned, events)
     _warm(engines, planned)
     work = Work(
         plan=planned.plan,
@@ -433,13 +433,15 @@ def _one_pass(
     )
     done = apply_plan(tools, work)
     keep_progress(project, planned)
-    return _with_recovered(done, recovered, planned, events)
+    return _with_recovered(project, done, recovered, planned, events)
 
 
-def _with_recovered(done: Done, recovered: Recovered, planned: Planned, events: Events) -> Done:
-    """What came of a pass, with what was settled before it. What could not be is an error where it was planned for."""
+def _with_recovered(project: Project, done: Done, recovered: Recovered, planned: Planned, events: Events) -> Done:
+    """What came of a pass, with what was settled before it. What is still open is an error where it was planned for."""
     done.steps[:0] = recovered.steps
     mine = {basis.ingestion for basis in planned.plan.basis} - {name for name, _ in done.errors}
+    if recovered.errors:
+        mine &= {batch.ingestion for batch in project.ledger.unfinished(now=project.clock())}
     done.errors.extend(each for each in recovered.errors if each[0] in mine)
     events.send("apply_finished", plan_id=planned.plan.plan_id, exit_code=done.exit_code, **done.counts.as_data())
     return done
@@ -536,8 +538,15 @@ def _number(environ: Mapping[str, str], name: str, default: int) -> int:
     return int(text)
 
 
-def _tables(project: Project) -> dict[str, str]:
-    return {row.name: row.table for row in project.ledger.ingestions() if row.table}
+def _tables(project: Project) -> dict[str, tuple[str, ...]]:
+    """The names that the table of each recorded ingestion may have: as recorded, and as its spec has it."""
+    specs = [loaded.spec for loaded in project.specs().ingestions]
+    wanted = {spec.previous_name or spec.name: spec.destination.table for spec in specs}
+    wanted |= {spec.name: spec.destination.table for spec in specs}
+    return {
+        row.name: tuple(dict.fromkeys(filter(None, (row.table, wanted.get(row.name)))))
+        for row in project.ledger.ingestions()
+    }
 
 
 def _budget(

@@ -156,7 +156,7 @@ def _recorded(project: Project, name: str) -> IngestionRow:
 def state_rm(project: Project, name: str) -> str:
     """Forget an ingestion; its table stays."""
     row = _recorded(project, name)
-    with holding_alone(project, name):
+    with holding_alone(project, name, given_up=True):
         files = project.ledger.forget(name, now=project.clock(), actor=getpass.getuser())
     return f"{name} is forgotten, with {plural(files, 'file')}; the table {row.table} stays."
 
@@ -206,7 +206,7 @@ def adopt(project: Project, name: str) -> str:
     if table.has_lineage:
         return rebuild_ledger(project, name)
     _made(project)
-    with holding_alone(project, name):
+    with holding_alone(project, name, given_up=True):
         _record(project, name, table)
     return f"{name} now owns {table.name}. Its rows carry no lineage: files that gave them count as new."
 
@@ -230,7 +230,7 @@ def rebuild_ledger(project: Project, name: str) -> str:
             fix=f"Take it as it is, or rebuild it:\n  autoloader state adopt {name}",
         )
     _made(project)
-    with holding_alone(project, name):
+    with holding_alone(project, name, given_up=True):
         table = _table(project, spec.destination.table)
         held = project.lake.row_counts(table.name, with_paths=True)
         rejected = project.lake.rejected_counts(table.name)
@@ -317,18 +317,26 @@ def _with_ns(table: pa.Table) -> pa.Table:
 
 
 @contextmanager
-def holding_alone(project: Project, name: str) -> Iterator[Lease]:
+def holding_alone(project: Project, name: str, *, given_up: bool = False) -> Iterator[Lease]:
     """Hold an ingestion alone for the time of a block, with nothing of it half done.
+
+    Args:
+        project: The project.
+        name: The ingestion.
+        given_up: What is in a table that is not there does not count any more.
 
     Raises:
         LeaseBusyError: Somebody is at it.
+        LakeError: A batch may have been committed to a table that is not there.
     """
     from autoloader.project.applied import tools_without_engine
 
     tools = tools_without_engine(project)
     free_dead_leases(tools)
     with holding(tools, name, "alone") as lease:
-        settle_rest(tools, name)
+        specs = [loaded.spec for loaded in project.specs().ingestions]
+        names = tuple(spec.destination.table for spec in specs if spec.name == name)
+        settle_rest(tools, name, names, given_up=given_up)
         yield lease
 
 
