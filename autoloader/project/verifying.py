@@ -1,4 +1,8 @@
-"""`verify`: the ledger held against the table, one source file version at a time."""
+"""`verify`: the ledger held against the table, one source file version at a time.
+
+Loads may go on meanwhile. So the ledger's versions are read before the table and once more after it: what changed in
+between, and what a living load has in hand, is not judged. Whatever else disagrees does so for good.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +13,12 @@ from autoloader.project.answer import Answer
 from autoloader.render import plural
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pyarrow as pa
 
+    from autoloader.lake import TableState
+    from autoloader.ledger import Lease
     from autoloader.project.project import Project
 
 _CHECKS: Final = """
@@ -30,8 +38,27 @@ FROM ledger_files l FULL JOIN table_files t ON l.src_file_id = t.src_file_id
 LEFT JOIN kept k ON k.src_file_id = t.src_file_id
 """
 
+_IN_HAND: Final = """
+SELECT coalesce(a.src_file_id, b.src_file_id) AS src_file_id, coalesce(a.file_path, b.file_path) AS file_path
+  FROM after a FULL JOIN before b ON b.src_file_id = a.src_file_id
+  WHERE a.state IS DISTINCT FROM b.state OR a.rows IS DISTINCT FROM b.rows
+  OR (a.state = 'PROCESSING' AND a.batch NOT IN (SELECT batch_id FROM dead))
+"""
+"""Versions that a load claimed, recorded or gave back while the table was read, or has in hand now."""
+
+_VERSION: Final = ["src_file_id", "file_path", "batch", "rows", "state", "replaces", "disposition"]
+
 MOST_VIOLATIONS: Final = 1_000
 """That are told, the lowest file ids first."""
+
+_DISAGREEING: Final = f"""
+SELECT * EXCLUDE n FROM (
+  SELECT *, row_number() OVER (PARTITION BY in_hand ORDER BY src_file_id) AS n FROM (
+    SELECT c.*, coalesce(src_file_id IN (SELECT src_file_id FROM in_hand)
+      OR file_path IN (SELECT file_path FROM in_hand), false) AS in_hand
+    FROM ({_CHECKS}) c WHERE violation IS NOT NULL))
+WHERE n <= {MOST_VIOLATIONS} ORDER BY in_hand, src_file_id
+"""
 
 _KEPT: Final = """
 SELECT v.src_file_id, v.rows FROM versions v WHERE v.state = 'SUCCESS'
@@ -51,20 +78,30 @@ def verify(project: Project, name: str) -> Answer:
         name: The ingestion.
 
     Returns:
-        `data` has `ingestion, table, files, rows, violations`; no violation means that they agree.
+        `data` has `ingestion, table, files, rows, files_in_hand, violations`; no violation means that they agree, the
+        files that somebody has in hand now left aside.
     """
     spec = project.spec(name).spec
-    row = project.ledger.ingestion(name)
+    ledger = project.ledger
+    row, living = ledger.ingestion(name), ledger.living(name, now=project.clock())
+    before = ledger.versions(name)
     table = row.table if row is not None and row.table else spec.destination.table
     state = project.lake.table(table)
+    table_files = _table_files(project, state) if state is not None else None
     ledger_files = _ledger_files(project, name)
-    table_files = _table_files(project, table) if state is not None else None
-    violations = _violations(ledger_files, table_files, _kept(project, name))
+    living += ledger.living(name, now=project.clock())
+    after = ledger.versions(name)
+    dead = [batch.batch_id for batch in ledger.unfinished(name, now=project.clock())]
+    alone = any(lease.kind == "alone" for lease in living)  # a table that is being rebuilt, say: all of it may move
+    found = _disagreeing(ledger_files, table_files, before, after, dead)
+    in_hand = sum(each.pop("in_hand") or alone for each in found)
+    violations = [] if alone else found[: len(found) - in_hand][:MOST_VIOLATIONS]
     data = {
         "ingestion": name,
         "table": table,
         "files": ledger_files.num_rows,
         "rows": state.rows if state is not None else None,
+        "files_in_hand": in_hand,
         "violations": violations,
     }
     at_least = "at least " if len(violations) == MOST_VIOLATIONS else ""
@@ -73,7 +110,17 @@ def verify(project: Project, name: str) -> Answer:
         if violations
         else f"{name}: ledger and table agree on {plural(ledger_files.num_rows, 'file')}."
     )
-    return Answer(data, violations, ["violation", "ledger_rows", "table_rows", "src_file_id", "file_path"], title)
+    columns = ["violation", "ledger_rows", "table_rows", "src_file_id", "file_path"]
+    return Answer(data, violations, columns, title, closing=_at_work(living, in_hand))
+
+
+def _at_work(living: Sequence[Lease], in_hand: int) -> list[str]:
+    """Who may have moved what was looked at, in a sentence; none where nobody was there and nothing moved."""
+    if not living and not in_hand:
+        return []
+    who = ", ".join(sorted({lease.holder for lease in living})) or "somebody"
+    moving = f"{plural(in_hand, 'file')} that it has in hand {'is' if in_hand == 1 else 'are'} not judged"
+    return [f"A run is at work on it ({who}){f': {moving}' if in_hand else ''}. Ask again when it has ended."]
 
 
 def _ledger_files(project: Project, name: str) -> pa.Table:
@@ -91,24 +138,28 @@ def _ledger_files(project: Project, name: str) -> pa.Table:
         ).to_arrow_table()
 
 
-def _kept(project: Project, name: str) -> pa.Table:
-
-    columns = ["src_file_id", "file_path", "rows", "state", "replaces", "disposition"]
-    with in_memory() as con:
-        con.register("versions", project.ledger.versions(name).select(columns))
-        return con.sql(_KEPT).to_arrow_table()
-
-
-def _table_files(project: Project, table: str) -> pa.Table:
+def _table_files(project: Project, table: TableState) -> pa.Table:
     """One row per version that has rows in the table: `src_file_id, file_path, rows, batches, paths`."""
-    counts = project.lake.row_counts(table, with_paths=True).group_by("src_file_id")
+    rows = project.lake.row_counts(table.name, snapshot_id=table.snapshot_id, with_paths=True)
+    counts = rows.group_by("src_file_id")
     found = counts.aggregate(
         [("file_path", "min"), ("rows", "sum"), ("batch_id", "count_distinct"), ("file_path", "count_distinct")]
     )
     return found.rename_columns(["src_file_id", "file_path", "rows", "batches", "paths"])
 
 
-def _violations(ledger_files: pa.Table, table_files: pa.Table | None, kept: pa.Table) -> list[dict[str, Any]]:
+def _disagreeing(
+    ledger_files: pa.Table, table_files: pa.Table | None, before: pa.Table, after: pa.Table, dead: Sequence[str]
+) -> list[dict[str, Any]]:
+    """What disagrees, by file id, what somebody has in hand last; at most `MOST_VIOLATIONS` and as many in hand.
+
+    Args:
+        ledger_files: What `_ledger_files` gives.
+        table_files: What `_table_files` gives; None: there is no table.
+        before: The ledger's versions before the table was read.
+        after: And after it.
+        dead: Batches that are open and whose worker is dead.
+    """
     import pyarrow as pa
 
     empty = pa.table(
@@ -122,8 +173,12 @@ def _violations(ledger_files: pa.Table, table_files: pa.Table | None, kept: pa.T
     )
     with in_memory() as con:
         con.register("ledger_files", ledger_files)
-        con.register("kept", kept)
         con.register("table_files", empty if table_files is None else table_files)
-        wrong = f"SELECT * FROM ({_CHECKS}) WHERE violation IS NOT NULL ORDER BY src_file_id"
-        found = con.sql(f"{wrong} LIMIT {MOST_VIOLATIONS}")
+        con.register("before", before.select(_VERSION))
+        con.register("after", after.select(_VERSION))
+        con.register("dead", pa.table({"batch_id": pa.array(dead, pa.string())}))
+        con.register("versions", after.select(_VERSION))
+        con.execute(f"CREATE TEMP TABLE kept AS {_KEPT}")
+        con.execute(f"CREATE TEMP TABLE in_hand AS {_IN_HAND}")
+        found = con.sql(_DISAGREEING)
         return list(found.to_arrow_table().to_pylist())

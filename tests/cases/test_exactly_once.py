@@ -20,6 +20,7 @@ import pyarrow as pa
 import pytest
 
 from autoloader.apply import Tools
+from autoloader.lake import Lake
 from tests.clock import Clock
 from tests.playing import LocalStore, Player, S3Store, Said, work
 
@@ -81,6 +82,76 @@ def between(step: str, does: Callable[[], Any]) -> Iterator[Between]:
         patch.setattr(Tools, "at", lambda _, passed: there.at(passed))
         yield there
     assert there.done, f"{step} was never passed"
+
+
+# ------------------------------------------------------------------ somebody looks on
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("step", ["claimed", "written", "committed", "recorded"])
+def test_verify_beside_a_load_finds_what_is_wrong_and_nothing_that_the_load_has_in_hand(
+    player: Player, local_store: LocalStore, step: str
+) -> None:
+    for number in (1, 2, 3):
+        put(local_store, f"{number}.csv", number)
+    declare(player, local_store.root)
+    player.apply()
+    put(local_store, "2.csv", 2, 20)
+    put(local_store, "4.csv", 4)
+    with between(step, lambda: player.run("verify", "orders", "--format", "json")) as sound:
+        player.apply()
+    assert (sound.done[0].code, sound.done[0].json["violations"]) == (0, [])
+    with player.iceberg("shop.orders") as table:
+        table.delete("id = 3")
+    put(local_store, "2.csv", 2)
+    with between(step, lambda: player.run("verify", "orders")) as wrong:
+        player.apply()
+    assert wrong.done[0].code == 1, wrong.done[0].out
+    assert "3.csv" in wrong.done[0].out
+    assert "2.csv" not in wrong.done[0].out
+    assert "A run is at work on it" in wrong.done[0].out
+
+
+@pytest.mark.slow
+def test_verify_does_not_judge_what_was_recorded_while_it_read_the_table(
+    player: Player, local_store: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(local_store, "1.csv", 1)
+    declare(player, local_store.root)
+    player.apply()
+    put(local_store, "2.csv", 2)
+    read = Lake.row_counts
+
+    def read_and_be_overtaken(lake: Lake, *args: Any, **options: Any) -> pa.Table:
+        found = read(lake, *args, **options)
+        monkeypatch.undo()
+        monkeypatch.chdir(player.folder)
+        player.apply()
+        return found
+
+    monkeypatch.setattr(Lake, "row_counts", read_and_be_overtaken)
+    said = player.run("verify", "orders", "--format", "json")
+    assert (said.code, said.json["violations"], said.json["files_in_hand"]) == (0, [], 1)
+    settled(player)
+
+
+@pytest.mark.slow
+def test_verify_judges_what_a_dead_load_left(player: Player, local_store: LocalStore) -> None:
+    put(local_store, "1.csv", 1)
+    declare(player, local_store.root)
+
+    def die() -> None:
+        raise SystemExit
+
+    with between("committed", die), pytest.raises(SystemExit):
+        player.run("apply", "-y")
+    said = player.run("verify", "orders", "--format", "json")
+    assert said.code == 1
+    assert [each["violation"] for each in said.json["violations"]] == [
+        "rows of a file version that the ledger does not know"
+    ]
+    player.apply()
+    settled(player)
 
 
 # ------------------------------------------------------------------ times say nothing
