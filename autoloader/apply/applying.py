@@ -418,7 +418,7 @@ def _load_files(
         ingestion=change.ingestion,
         lane=change.lane or "live",
         table=recipe.spec.destination.table,
-        contract=recipe.contract(lineage_columns=work.lineage_columns),
+        reads=recipe.contract(lineage_columns=work.lineage_columns) if files.num_rows else None,
         plan_id=work.plan.plan_id,
         run_id=run_id,
         branch=branch,

@@ -33,7 +33,7 @@ _SCHEMA: Final = b"autoloader.schema"
 
 def may_grow(target: Target, *, last: bool = False) -> Target:
     """The target for a round of reading: whether files may still ask."""
-    return replace(target, contract=replace(target.contract, may_grow=not last))
+    return replace(target, reads=replace(target.contract, may_grow=not last))
 
 
 def asking(results: pa.Table) -> pa.Array:
@@ -49,9 +49,9 @@ def grown(tools: Tools, target: Target, results: pa.Table) -> Target:
     table = tools.lake.table(target.table)
     contract = reader.grown(target.contract, _asks(results), None if table is None else table.schema)
     if target.branch is None:
-        return replace(target, contract=contract, growth=SchemaUpdate(contract.schema))
+        return replace(target, reads=contract, growth=SchemaUpdate(contract.schema))
     foreseen = target.foreseen or SchemaUpdate(contract.schema)
-    return replace(target, contract=contract, foreseen=replace(foreseen, target=contract.schema))
+    return replace(target, reads=contract, foreseen=replace(foreseen, target=contract.schema))
 
 
 def _asks(results: pa.Table) -> Iterator[TableSchema]:

@@ -129,7 +129,7 @@ def load_lane(tools: Tools, target: Target, files: pa.Table, lease: Lease, budge
     finally:
         tools.progress.end()
     counts.seconds = time.monotonic() - started
-    grown = tuple(growing.changes(began, target))
+    grown = () if target.reads is None else tuple(growing.changes(began, target))
     return Loaded(counts, snapshot_id, stopped, tuple(problems[:MOST_PROBLEMS]), tuple(pending), target, grown, left)
 
 

@@ -100,7 +100,8 @@ def rebuild_aside(
     tools.at("swapped")
     with steps.step("processed_files_cleared") as details:
         ids = [pc.min(batch.outcome["src_file_id"]).as_py() for batch in loaded.pending]
-        whole = with_columns(pinned, loaded.target.contract.schema if loaded.target else None)
+        reads = loaded.target.reads if loaded.target else None
+        whole = with_columns(pinned, reads.schema if reads else None)
         gone = record_swap(tools, target.ingestion, target.run_id, min(ids, default=None), whole)
         for batch in loaded.pending:
             if batch.rejected.num_rows:

@@ -22,7 +22,7 @@ class Target:
         lane: Its lane.
         table: The table's name in the catalog.
         branch: The branch to write to; None = main.
-        contract: How its files are read.
+        reads: How its files are read; None = none is, rows only leave.
         plan_id: The plan that is applied.
         run_id: The run that the batches belong to.
         max_attempts: Failures of one file before it is quarantined.
@@ -35,7 +35,7 @@ class Target:
     ingestion: str
     lane: str
     table: str
-    contract: ReadContract
+    reads: ReadContract | None
     plan_id: str
     run_id: str
     branch: str | None = None
@@ -44,6 +44,13 @@ class Target:
     foreseen: SchemaUpdate | None = None
     growth: SchemaUpdate | None = None
     astray: bool = False
+
+    @property
+    def contract(self) -> ReadContract:
+        """How its files are read. Only for a target into which files are loaded."""
+        if self.reads is None:
+            raise ValueError(f"no file of {self.ingestion} is to be read")
+        return self.reads
 
     @property
     def update(self) -> SchemaUpdate | None:

@@ -158,6 +158,34 @@ def test_a_rebuilt_state_gives_no_id_again_under_which_rejected_rows_are_kept(
     assert len({row["src_file_id"] for row in rejected}) == 4
 
 
+@pytest.mark.slow
+def test_rows_of_gone_files_leave_although_no_file_was_loaded_since_the_ledger_was_rebuilt(
+    player: Player, local_store: LocalStore
+) -> None:
+    for day in (1, 2, 3):
+        local_store.put(f"{day}.csv", f"day,amount\n{day},1\n")
+    player.spec(SPEC.format(root=local_store.root).replace("}\n", ", on_delete: delete_rows}\n", 1))
+    player.apply()
+    (player.folder / ".autoloader" / "state.db").unlink()
+    assert player.run("rebuild-ledger", "sales", "-y").code == 0
+    local_store.delete("1.csv")
+    player.apply()
+    assert sorted(r["day"] for r in player.rows("shop.sales")) == [2, 3]
+    player.no_changes()
+
+
+@pytest.mark.slow
+def test_an_adopted_table_is_emptied_although_there_is_no_file_to_load(player: Player, local_store: LocalStore) -> None:
+    local_store.put("1.csv", "day,amount\n1,1\n")
+    player.spec(SPEC.format(root=local_store.root))
+    player.apply()
+    local_store.delete("1.csv")
+    player.run("state", "rm", "sales", "-y")
+    assert player.run("state", "adopt", "sales", "-y").code == 0
+    player.apply("--refresh", "sales=new-only", "--confirm", "sales")
+    assert player.rows("shop.sales") == []
+
+
 def copy_state(source: Path, target: Path) -> None:
     """A copy of a state as `sqlite3 .backup` makes it."""
     with closing(sqlite3.connect(source)) as old, closing(sqlite3.connect(target)) as new:
