@@ -93,6 +93,10 @@ class LakeError(AutoloaderError):
     """The Iceberg catalog or a table cannot be reached, read or written."""
 
 
+class DeleteFilesError(LakeError):
+    """Another engine has deleted rows of a table through delete files: its data files alone do not tell its rows."""
+
+
 class CommitConflictError(LakeError):
     """A commit did not take place because of other writers; running again resumes."""
 

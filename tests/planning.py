@@ -102,6 +102,7 @@ def plan_of(
     now: datetime = NOW,
     tables: Mapping[str, TableFacts | None] | None = None,
     rewritten: Mapping[str, int] | None = None,
+    delete_files: bool = False,
     **more: Any,
 ) -> Plan:
     """The plan of one ingestion. Its table has the recorded columns as soon as something is remembered."""
@@ -113,7 +114,7 @@ def plan_of(
     return build_plan(
         [spec],
         State("lineage-1", 5, (recorded,)) if recorded else State(),
-        {spec.name: Looked(found, len(files), rewritten=rewritten or {})},
+        {spec.name: Looked(found, len(files), rewritten=rewritten or {}, delete_files=delete_files)},
         now=now,
         tool_version="0.1.0",
         tables=tables or {spec.destination.table: table},

@@ -23,6 +23,7 @@ from autoloader.errors import (
     AutoloaderError,
     CommitConflictError,
     CommitUnknownError,
+    DeleteFilesError,
     LakeError,
     RowsMovedError,
     SchemaMovedError,
@@ -314,7 +315,7 @@ def live_files(table: Table, branch: str | None = None, *, snapshot_id: int | No
     """The data files of a branch (or of one snapshot), in no particular order.
 
     Raises:
-        LakeError: The table has delete files of another engine: rows in a data file may be deleted.
+        DeleteFilesError: The table has delete files of another engine: rows in a data file may be deleted.
     """
     for file, _ in _live(table, branch, snapshot_id):
         yield file
@@ -333,9 +334,10 @@ def _live(table: Table, branch: str | None, snapshot_id: int | None) -> Iterable
         if manifest.content == ManifestContent.DELETES and (
             manifest.has_added_files() or manifest.has_existing_files()
         ):
-            raise LakeError(
-                f"rows of {'.'.join(table.name())} cannot be replaced",
-                why="another engine has deleted rows of it through delete files, which would come back",
+            raise DeleteFilesError(
+                f"the data files of {'.'.join(table.name())} do not tell which rows it has",
+                why="another engine has deleted rows of it through delete files: where data files are written anew or"
+                " counted without those, the rows would be there again",
                 fix="compact the table with that engine (Spark: CALL system.rewrite_data_files) and run again.",
             )
         for entry in manifest.fetch_manifest_entry(table.io, discard_deleted=True):

@@ -6,7 +6,7 @@ from typing import Final
 
 import pyarrow.compute as pc
 
-from autoloader.inventory import Disposition, FileState
+from autoloader.inventory import Disposition, FileState, Lane
 from autoloader.plan import Block
 from autoloader.planner.loads import Case, files_text
 from autoloader.planner.moved import moved_source
@@ -21,7 +21,7 @@ _LOST: Final = frozenset({ChangeKind.ADD, ChangeKind.WIDEN, ChangeKind.RETYPE})
 
 def standing_block(case: Case) -> Block | None:
     """What holds back every load of an ingestion, the first that applies; None = nothing does."""
-    for find in (_status, _table, moved_source, _source, _contract, _price, _columns):
+    for find in (_status, _table, moved_source, _source, _contract, _leaving, _price, _columns):
         if (block := find(case)) is not None:
             return block
     return None
@@ -187,6 +187,23 @@ def _contract(case: Case) -> Block | None:
     return Block(
         said[0][0], ". ".join(message for _, message in said) + f". See: autoloader plan --full --select {name}"
     )
+
+
+def _leaving(case: Case) -> Block | None:
+    """Rows are to leave a table whose data files do not tell which rows they are."""
+    mode = case.refresh[0] if case.refresh is not None else None
+    taken = [g for g in case.groups if g.is_work or g.disposition == Disposition.MISSING]
+    leaving = sum(g.replaced_files for g in taken if mode != "full" or g.lane != Lane.REFRESH)
+    if not leaving or mode == "new-only" or case.looked is None:  # `new-only` takes all rows out, whatever they are
+        return None
+    table, old = case.spec.destination.table, f"the old rows of {files_text(leaving)}"
+    if case.looked.delete_files:
+        return Block(
+            "delete-files",
+            f"{old} cannot leave {table}: another engine has deleted rows of it through delete files, which would be"
+            " there again. Compact the table with that engine (Spark: CALL system.rewrite_data_files), then plan again",
+        )
+    return None
 
 
 def _price(case: Case) -> Block | None:

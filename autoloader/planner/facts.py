@@ -154,6 +154,7 @@ class Looked:
         problems: (path, message) of what could not be looked at.
         rewritten: Lane -> bytes of the table's data files that hold rows that leave beside others, about: they are
             written anew when those rows leave.
+        delete_files: Rows are to leave a table of which another engine has deleted rows through delete files.
     """
 
     files: pa.Table
@@ -161,6 +162,7 @@ class Looked:
     near: tuple[str, ...] = ()
     problems: tuple[tuple[str, str], ...] = ()
     rewritten: Mapping[str, int] = field(default_factory=dict)
+    delete_files: bool = False
 
 
 @dataclass(frozen=True, slots=True)

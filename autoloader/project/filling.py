@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from autoloader import schema as schemas
 from autoloader.cost import History, Work, estimate
+from autoloader.errors import DeleteFilesError
 from autoloader.inventory import FileState
 from autoloader.planner import Rescued, refresh_of
 from autoloader.planner.impacts import spread
@@ -115,7 +116,12 @@ def rescued_of(
             table = recorded.table or table
         if places and tables.get(table) is not None:
             eyes.talk(f"Looking for values in _rescued of {table}")
-            rescued = _rescued(eyes, table, places)
+            try:
+                rescued = _rescued(eyes, table, places)
+            except DeleteFilesError:
+                if how == "rescued":
+                    raise
+                continue  # no data file of it can be written anew
             if rescued is not None:
                 found[name] = rescued
     return found

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from autoloader import schema as schemas
 from autoloader.cost import History
 from autoloader.diff import diff
-from autoloader.errors import SourceError
+from autoloader.errors import DeleteFilesError, SourceError
 from autoloader.inmemory import in_memory
 from autoloader.inventory import WORK, Disposition, Lane
 from autoloader.matching import (
@@ -336,7 +336,10 @@ def with_rewrites(lake: Lake, recorded: Recorded | None, looked: Looked, *, asid
     for lane in pc.unique(leaving["lane"]).drop_null().to_pylist():
         if lane != Lane.REFRESH or not aside:
             ids = leaving.filter(pc.equal(leaving["lane"], lane))["replaces"].to_pylist()
-            rewritten[lane] = lake.rewritten_bytes(recorded.table, ids)
+            try:
+                rewritten[lane] = lake.rewritten_bytes(recorded.table, ids)
+            except DeleteFilesError:
+                return replace(looked, delete_files=True)
     return replace(looked, rewritten=rewritten) if rewritten else looked
 
 

@@ -14,11 +14,12 @@ import pyarrow.parquet as pq
 import pytest
 from pyiceberg.transforms import BucketTransform
 
-from autoloader.errors import CommitConflictError, LakeError
+from autoloader.errors import CommitConflictError, DeleteFilesError, LakeError
 from autoloader.lake import Lake, SchemaUpdate
 from autoloader.schema import Column, Primitive, TableSchema, parse_type
 from autoloader.spec import StorageSettings
 from tests.behaviour import lake_kit as kit
+from tests.deletefiles import delete_rows
 
 ID = Column("id", Primitive("long"))
 NAME = Column("name", Primitive("string"))
@@ -205,6 +206,18 @@ def test_a_data_file_that_is_gone_is_named_with_the_way_to_build_the_table_anew(
     with pytest.raises(LakeError, match="--refresh NAME=full") as caught:
         local.row_counts("raw.flights", with_paths=True)
     assert Path(held.path).name in caught.value.why
+
+
+def test_a_table_with_delete_files_of_another_engine_is_neither_counted_nor_written_anew(local: Lake) -> None:
+    local.create("raw.flights", FLIGHTS)
+    load(local, rows_of(1, 3))
+    delete_rows(local._catalog.load_table("raw.flights"), "id", 1)
+    assert sorted(row["id"] for row in kit.scan(local, "raw.flights")) == [0, 2]
+    for call in (lambda: local.files_holding("raw.flights", [1]), lambda: local.row_counts("raw.flights")):
+        with pytest.raises(DeleteFilesError, match=r"raw\.flights do not tell which rows it has"):
+            call()
+    load(local, rows_of(2, 1), "b2")
+    assert sorted(row["id"] for row in kit.scan(local, "raw.flights")) == [0, 0, 2]
 
 
 def test_removing_a_file_that_another_writer_removed_is_a_conflict_and_adds_nothing(local: Lake) -> None:

@@ -1011,3 +1011,39 @@ def test_a_file_that_is_away_is_loaded_again_as_asked_once_it_is_back(player: Pl
     player.apply()
     away.rename(local_store.folder / "1.csv")
     assert work(player.plan()) == {"reingest": 1}
+
+
+@pytest.mark.slow
+def test_rows_that_another_engine_deleted_through_delete_files_stop_their_own_ingestion_alone(
+    player: Player, local_store: LocalStore
+) -> None:
+    from tests.deletefiles import delete_rows
+
+    others = LocalStore(player.folder / "others")
+    more = f"""---
+    name: others
+    source: {{{{path: "{others.root}"}}}}
+    destination: {{{{table: shop.others}}}}
+"""
+    declare(player, local_store, ", on_delete: delete_rows", more.format())
+    put(local_store, "a.csv", 1, 2)
+    put(local_store, "b.csv", 3, 4)
+    put(others, "a.csv", 1)
+    player.apply()
+    with player.iceberg("shop.orders") as table:
+        delete_rows(table, "id", 3)
+    assert ids(player) == [1, 2, 4]
+    put(local_store, "a.csv", 10)
+    put(others, "b.csv", 2)
+    planned = player.run("plan")
+    assert planned.code == 3, planned.err
+    assert "the old rows of 1 file cannot leave shop.orders" in " ".join(planned.out.split())
+    player.apply(code=3)
+    assert ids(player) == [1, 2, 4]
+    assert sorted(row["id"] for row in player.rows("shop.others")) == [1, 2]
+    said = player.run("verify", "orders")
+    assert said.code == 1
+    assert "do not tell which rows it has" in said.err
+    player.apply("--refresh", "orders=full")
+    assert ids(player) == [3, 4, 10], "rows that were deleted behind our back come back with a rebuild"
+    clean(player)

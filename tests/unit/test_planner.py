@@ -362,6 +362,19 @@ def test_a_file_that_changed_and_one_that_is_gone_are_both_told_where_neither_is
     assert "on_delete: fail" in change.blocked.message
 
 
+@pytest.mark.parametrize("files", [[{**A, "etag": "e2"}, B], [B]], ids=["replaced", "gone"])
+def test_rows_of_a_table_with_delete_files_of_another_engine_do_not_leave_it(files: list[Any]) -> None:
+    spec = spec_of(source={"on_delete": "delete_rows"})
+    memory = [remembered(A), remembered(B)]
+    change = one(plan_of(files, memory, spec, delete_files=True))
+    assert change.blocked.by == "delete-files"
+    assert "1 file" in change.blocked.message
+    assert "shop.sales" in change.blocked.message
+    full = Asked(refresh={"sales": "full"})
+    assert one(plan_of([A, B], memory, spec, delete_files=True, asked=full)).blocked is None
+    assert one(plan_of([A, B, C], memory, spec, delete_files=True)).blocked is None
+
+
 def test_refresh_full_rebuilds_aside_and_swaps() -> None:
     change = one(plan_of([A, B], [remembered(A)], asked=Asked(refresh={"sales": "full"})))
     assert change.actions == (Action.REBUILD, Action.LOAD)
