@@ -21,6 +21,19 @@ def is_full_disk(error: BaseException | None) -> bool:
     return False
 
 
+def is_interrupt(error: BaseException | None) -> bool:
+    """Whether an error, or what it came from, is a Ctrl-C.
+
+    DuckDB runs Python's handler while it works, and then raises a plain `RuntimeError` in place of what that raised.
+    """
+    while error is not None:
+        swallowed = isinstance(error, RuntimeError) and str(error) == "Query interrupted"
+        if swallowed or isinstance(error, KeyboardInterrupt) or type(error).__name__ == "InterruptException":
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
 class AutoloaderError(Exception):
     """The one root.
 

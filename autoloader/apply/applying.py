@@ -24,7 +24,7 @@ from autoloader.apply.report import Counts, Step, Steps
 from autoloader.apply.staleness import check_fresh, check_removal, check_sound, done_once
 from autoloader.apply.target import Budget, Target
 from autoloader.apply.tools import Tools
-from autoloader.errors import AutoloaderError
+from autoloader.errors import AutoloaderError, is_interrupt
 from autoloader.inventory import WORK, Disposition
 from autoloader.plan import Action, Basis, Change, Plan
 from autoloader.planner import WAITING
@@ -360,7 +360,7 @@ def _load(tools: Tools, work: Work, change: Change, lease: Lease, done: Done, st
     try:
         loaded = _load_files(tools, work, change, run_id, files, lease, budget, steps)
     except BaseException as error:
-        resumable = isinstance(error, KeyboardInterrupt | AutoloaderError)
+        resumable = isinstance(error, AutoloaderError) or is_interrupt(error)
         with suppress(AutoloaderError):  # the state may be what is gone; recovery closes the run then
             tools.ledger.finish_run(
                 run_id,

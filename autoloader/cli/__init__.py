@@ -16,7 +16,7 @@ import click
 
 from autoloader import __version__
 from autoloader.cli import applying, asking, planning, surgery
-from autoloader.errors import AutoloaderError
+from autoloader.errors import AutoloaderError, is_interrupt
 
 INTERRUPTED = 130
 
@@ -88,17 +88,18 @@ def run(arguments: Sequence[str] | None = None) -> int:
         error.show()
         return 1
     except (click.Abort, KeyboardInterrupt):
-        click.echo("Interrupted.", err=True)
-        return INTERRUPTED
-    except AutoloaderError as error:
-        from autoloader.cli.console import show_error
-
-        show_error(error)
-        return error.exit_code
+        return _interrupted()
     except BrokenPipeError:
         sys.stderr.close()
         return 1
     except Exception as error:
+        if is_interrupt(error):
+            return _interrupted()
+        if isinstance(error, AutoloaderError):
+            from autoloader.cli.console import show_error
+
+            show_error(error)
+            return error.exit_code
         if os.environ.get("AUTOLOADER_DEBUG"):
             raise
         click.echo(
@@ -108,3 +109,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
         )
         return 1
     return code if isinstance(code, int) else 0
+
+
+def _interrupted() -> int:
+    click.echo("Interrupted.", err=True)
+    return INTERRUPTED

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import click
+import duckdb
 import pytest
 
 from autoloader.cli import group
@@ -373,6 +374,35 @@ def test_a_wrong_word_is_one_message_exit_1_and_nothing_written(small: Player, w
     assert "should not" not in said.err, "a defect's message"
     assert "Traceback" not in said.err
     assert small.files() == before
+
+
+def _explained(error: Exception) -> Exception:
+    from autoloader.errors import LakeError
+
+    try:
+        raise LakeError("the table cannot be read") from error
+    except LakeError as explained:
+        return explained
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("Query interrupted"),  # what DuckDB raises in place of the KeyboardInterrupt
+        duckdb.InterruptException("INTERRUPT Error: Interrupted!"),
+        _explained(RuntimeError("Query interrupted")),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_ctrl_c_while_duckdb_works_is_no_defect(
+    small: Player, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr("autoloader.project.planning.build_plan", interrupted)
+    said = small.run("plan")
+    assert (said.code, said.err) == (130, "Interrupted.\n")
 
 
 IMPORTS = """
