@@ -7,9 +7,19 @@ Outcomes that are expected (a blocked change, a skipped file) are data in the pl
 from __future__ import annotations
 
 import errno
+import re
 from typing import ClassVar, Final
 
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+_PASSWORD: Final = re.compile(r"(?<=://)([^:/@\s'\"]*):[^\s'\"]*@")
+_TOKEN: Final = re.compile(r"(?<=://)[^:/@\s'\"]+@")
+_VALUE: Final = re.compile(r"([?&;][\w.~%+-]+=)[^\s&;'\")]+")
+
+
+def redacted(text: str) -> str:
+    """A text in which no URL says a password: not with its user, not alone before the host, not in its query."""
+    return _VALUE.sub(r"\1***", _TOKEN.sub("***@", _PASSWORD.sub(r"\1:***@", text)))
 
 
 def is_full_disk(error: BaseException | None) -> bool:

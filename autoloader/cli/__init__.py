@@ -16,7 +16,7 @@ import click
 
 from autoloader import __version__
 from autoloader.cli import applying, asking, planning, surgery
-from autoloader.errors import AutoloaderError, is_interrupt
+from autoloader.errors import AutoloaderError, is_interrupt, redacted
 
 INTERRUPTED = 130
 
@@ -103,7 +103,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         if os.environ.get("AUTOLOADER_DEBUG"):
             raise
         click.echo(
-            f"Error: something went wrong that should not: {type(error).__name__}: {error}\n"
+            f"Error: something went wrong that should not: {type(error).__name__}: {redacted(str(error))}\n"
             "This is a defect. For a report of it, run the same again with AUTOLOADER_DEBUG=1.",
             err=True,
         )

@@ -16,7 +16,7 @@ from autoloader.engine.engines import CONTEXT, ClassicEngine, ConnectEngine, Eng
 from autoloader.engine.java import JavaInfo, all_java, find_java
 from autoloader.engine.jobs import Job
 from autoloader.engine.packing import TaskFunction
-from autoloader.errors import EngineError, SettingsError
+from autoloader.errors import EngineError, SettingsError, redacted
 
 if TYPE_CHECKING:
     from pyspark import SparkContext
@@ -171,7 +171,7 @@ def _of_this_process() -> Engine | None:
 
 def _classic_of(context: SparkContext) -> Engine:
     is_local = str(context.master).startswith("local")
-    note = f"Uses the Spark session that was already active ({context.master})."
+    note = f"Uses the Spark session that was already active ({redacted(str(context.master))})."
     engine = ClassicEngine("local" if is_local else "cluster", context, None, (note,))
     engine.ship()
     return engine

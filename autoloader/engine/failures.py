@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 from autoloader.engine.packing import MARK
-from autoloader.errors import EngineError
+from autoloader.errors import EngineError, redacted
 
 _DEPENDENCIES: Final = (
     "Give every executor the same Python packages as here (`spark.archives`, a common image, or\n"
@@ -57,6 +57,7 @@ def explain(error: BaseException, *, doing: str = "The Spark job failed") -> Eng
         text = str(error)
     except Exception:  # Py4J asks the JVM, which may be gone
         text = "SparkContext was shut down"
+    text = redacted(text)
     if MARK in text:
         text = text.split(MARK)[1]
         if not text.startswith("ModuleNotFoundError"):

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from autoloader.engine.failures import explain
 from autoloader.engine.java import JavaInfo, find_java, why_none
-from autoloader.errors import EngineError
+from autoloader.errors import EngineError, redacted
 
 if TYPE_CHECKING:
     from pyspark import SparkContext
@@ -222,7 +222,7 @@ def _knock_at_master(master: str) -> None:
     addresses = [_host_and_port(part, 7077) for part in master.removeprefix("spark://").split(",")]
     if not any(_answers(*address) for address in addresses):
         raise EngineError(
-            f"The Spark master {master} does not answer.",
+            f"The Spark master {redacted(master)} does not answer.",
             fix="Start it, or set `spark: {master: …}` in the settings to the URL that its web page shows.",
         )
 
@@ -253,4 +253,4 @@ def _answers(host: str, port: int) -> bool:
 
 
 def _without_token(remote: str) -> str:
-    return remote.split(";")[0].rstrip("/")
+    return redacted(remote.split(";")[0].rstrip("/"))

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from autoloader.errors import AutoloaderError, LakeError, is_full_disk
+from autoloader.errors import AutoloaderError, LakeError, is_full_disk, redacted
 
 if TYPE_CHECKING:
     from pyiceberg.catalog import Catalog
@@ -138,9 +138,7 @@ def reason(error: BaseException) -> str:
 
 
 def _clean(text: str) -> str:
-    """The first lines, without SQLAlchemy's statements and advertisement and without a password in a URL."""
-    import re
-
+    """The first lines, without SQLAlchemy's statements and advertisement and without what URLs keep secret."""
     text = text.split("[SQL:")[0].split("(Background on this error")[0]
     lines = [line for line in text.splitlines() if line.strip()]
-    return re.sub(r"://([^:/@\s]+):[^@\s]*@", r"://\1:***@", " ".join(lines[:3]))[:600]
+    return redacted(" ".join(lines[:3]))[:600]

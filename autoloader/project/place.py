@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import Final
 from autoloader.spec import Settings
 
 CATALOG_NAME: Final = "lake"
-_PASSWORD = re.compile(r"(?<=://)([^/@\s:]*):[^/@\s]*@")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +66,3 @@ def _is_sql(catalog: Mapping[str, str]) -> bool:
     if "type" in catalog or "py-catalog-impl" in catalog:
         return catalog.get("type") == "sql"
     return catalog.get("uri", "sqlite:").startswith(("sqlite", "postgres"))
-
-
-def without_password(url: str) -> str:
-    """A URL that may be shown: the password is left out."""
-    return _PASSWORD.sub(r"\1:***@", url)

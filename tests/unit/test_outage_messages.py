@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from autoloader.engine import starting
+from autoloader.engine.failures import explain as explain_job
+from autoloader.errors import EngineError, redacted
 from autoloader.lake.catalogs import explain
 from autoloader.ledger.address import parse_address
 from autoloader.ledger.failures import ledger_error
 from autoloader.project.applied import _details
+from tests.playing import Player
 
+AUTHORIZED = (
+    "uri: 'http://127.0.0.1:1/c', oauth2-server-uri: 'http://127.0.0.1:1/t?client_secret=S3cr3t', credential: 'a:b'"
+)
 LOCKED = (
     "(sqlite3.OperationalError) database is locked\n[SQL: SELECT a\nFROM b\nWHERE c = ?]\n(Background on this error)"
 )
@@ -41,3 +50,50 @@ def test_a_full_disk_below_the_state_is_to_be_cleared(tmp_path: Path, text: str)
 
 def test_a_step_that_failed_shows_the_first_line_of_its_error() -> None:
     assert _details({"error": "what\nwhy\nfix"}) == "error what"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("sc://u:S3cr3t@host:1", "sc://u:***@host:1"),
+        ("sc://S3cr3t@host:1/;token=S3cr3t;use_ssl=true", "sc://***@host:1/;token=***;use_ssl=***"),
+        ("spark://u:S3@cr3t@a:7077,v:S3cr3t@b:7077", "spark://u:***@b:7077"),
+        ("url: /t?client_secret=S3cr3t&x=S3cr3t (Caused by", "url: /t?client_secret=***&x=*** (Caused by"),
+        ("'http://host/c?key=S3cr3t'", "'http://host/c?key=***'"),
+        ("file:///a/b@c.csv; s3://bucket/x@y=z", "file:///a/b@c.csv; s3://bucket/x@y=z"),
+    ],
+)
+def test_no_url_says_its_secrets(text: str, said: str) -> None:
+    assert redacted(text) == said
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        lambda: starting.connect_session("sc://u:S3cr3t@127.0.0.1:1"),
+        lambda: starting.spark_context("spark://u:S3cr3t@127.0.0.1:1", {}),
+    ],
+    ids=["connect", "cluster"],
+)
+def test_an_engine_that_does_not_answer_is_named_without_its_secrets(start: Callable[[], Any]) -> None:
+    with pytest.raises(EngineError, match="does not answer") as refused:
+        start()
+    assert "S3cr3t" not in str(refused.value)
+    assert "127.0.0.1:1" in refused.value.what
+
+
+def test_what_a_job_complains_of_has_no_secrets() -> None:
+    assert "S3cr3t" not in str(explain_job(RuntimeError("StatusCode.UNAVAILABLE sc://u:S3cr3t@host:1")))
+
+
+@pytest.mark.parametrize("catalog", ["uri: 'http://127.0.0.1:1/c?key=S3cr3t'", AUTHORIZED])
+def test_a_catalog_that_does_not_answer_is_named_without_its_secrets(planning_player: Player, catalog: str) -> None:
+    player = planning_player
+    (player.folder / "in").mkdir()
+    player.spec("name: a\nsource: {path: in/}\ndestination: {table: a.a}\n")
+    player.spec(f"catalog: {{type: rest, {catalog}}}\n", "autoloader.yml")
+    for words in (("plan",), ("doctor",), ("doctor", "--format", "json")):
+        said = player.run(*words)
+        assert said.code == 1, said.out
+        assert "***" in said.out + said.err
+        assert "S3cr3t" not in said.out + said.err
