@@ -149,6 +149,7 @@ def _apply_to(tools: Tools, work: Work, name: str, mine: list[Change], done: Don
         return
     shared = all(_shares(change) for change in ready)
     with _old_name_held(tools, work, name, ready), holding(tools, name, "load" if shared else "alone") as lease:
+        tools = replace(tools, ledger=tools.ledger.under(lease))
         if shared:
             check_settled(tools, name, _table_name(work, name))
         else:

@@ -152,7 +152,9 @@ def empty_table(tools: Tools, target: Target, lease: Lease) -> int:
     Returns:
         How many files had rows in it.
     """
-    tools.lake.rollback(target.table, None, fencing_token=lease.token)
+    seen = tools.lake.table(target.table)
+    tools.ledger.check_lease(lease)
+    tools.lake.rollback(target.table, None, fencing_token=lease.token, seen=seen)
     return tools.ledger.clear_rows(target.ingestion, target.run_id, now=tools.clock())
 
 

@@ -310,16 +310,30 @@ class Lake:
         with explained(f"the branch {branch} of {name} cannot be removed"):
             self._work.remove_branch(self._catalog, name, branch)
 
-    def rollback(self, name: str, snapshot_id: int | None, *, fencing_token: int | None = None) -> None:
+    def rollback(
+        self,
+        name: str,
+        snapshot_id: int | None,
+        *,
+        fencing_token: int | None = None,
+        seen: TableState | None = None,
+    ) -> None:
         """Make an earlier snapshot the current one; None = take all rows out, in a new snapshot.
 
-        Commits under a lower fencing token are refused from then on.
+        Args:
+            name: The table.
+            snapshot_id: The snapshot.
+            fencing_token: Commits under a lower one are refused from then on.
+            seen: The table as its rows were counted, before the lease was last checked; None = as it is now.
+
+        Raises:
+            ShutOutError: Somebody had the table alone meanwhile, or committed to it since it was `seen`.
         """
         with explained(f"{name} cannot be rolled back"):
             if snapshot_id is None:
-                self._work.truncate(self._catalog, name, {"autoloader.rollback": "all"}, fencing_token)
+                self._work.truncate(self._catalog, name, {"autoloader.rollback": "all"}, fencing_token, seen)
             else:
-                self._work.rollback(self._catalog, name, snapshot_id, fencing_token)
+                self._work.rollback(self._catalog, name, snapshot_id, fencing_token, seen)
 
     # ------------------------------------------------------------------ content
 

@@ -33,7 +33,7 @@ from autoloader.lake import keepsakes, snapshots
 from autoloader.lake.catalogs import explain, reason
 from autoloader.lake.datafiles import DataFiles
 from autoloader.lake.shapes import apply_update
-from autoloader.lake.state import BATCH_ID, BRANCH, FENCING_TOKEN, REVOKED, SchemaUpdate
+from autoloader.lake.state import BATCH_ID, BRANCH, FENCING_TOKEN, REVOKED, SchemaUpdate, TableState
 
 ATTEMPTS: Final = 8  # against other committers; waits add up to about 10 s
 _FIRST_WAIT_S: Final = 0.05
@@ -285,6 +285,17 @@ def check_fence(table: Table, *tokens: int | None) -> None:
                 why=f"its fencing token is {token}; the table takes commits from {fence} on",
                 fix="nothing is lost: apply again, the files are loaded anew.",
             )
+
+
+def check_unmoved(table: Table, seen: TableState | None) -> None:
+    """Whoever takes rows out of a table has seen every one of them: loads that came since do not raise the fence."""
+    current = table.current_snapshot()
+    if seen is not None and seen.snapshot_id != (current.snapshot_id if current else None):
+        raise ShutOutError(
+            f"{'.'.join(table.name())} was written by somebody else meanwhile",
+            why=f"it was at snapshot {seen.snapshot_id} when this began, and rows that came since would have left it",
+            fix="nothing was changed by this: look at what is there now, and run the same command again.",
+        )
 
 
 def _head(table: Table, branch: str | None) -> int | None:

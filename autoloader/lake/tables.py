@@ -378,10 +378,13 @@ def remove_branch(catalog: Catalog, name: str, branch: str) -> None:
         table.manage_snapshots().remove_branch(branch).commit()
 
 
-def rollback(catalog: Catalog, name: str, snapshot_id: int, fencing_token: int | None = None) -> None:
+def rollback(
+    catalog: Catalog, name: str, snapshot_id: int, fencing_token: int | None = None, seen: TableState | None = None
+) -> None:
     """Make an earlier snapshot of `main` the current one; holders of lower fencing tokens are shut out.
 
     Raises:
+        ShutOutError: Somebody committed since the table was `seen`.
         LakeError: It is not in the history (any more).
     """
     table = needed(catalog, name)
@@ -395,6 +398,7 @@ def rollback(catalog: Catalog, name: str, snapshot_id: int, fencing_token: int |
 
     def stage(transaction: Transaction, table: Table) -> None:
         commits.check_fence(table, fencing_token)
+        commits.check_unmoved(table, seen)
         ManageSnapshots(transaction).set_current_snapshot(snapshot_id=snapshot_id).commit()
         if fencing_token is not None:
             transaction.set_properties(keepsakes.with_fence(table.properties, fencing_token))
@@ -402,9 +406,23 @@ def rollback(catalog: Catalog, name: str, snapshot_id: int, fencing_token: int |
     commits.commit(catalog, name, stage)
 
 
-def truncate(catalog: Catalog, name: str, summary: Mapping[str, str], fencing_token: int | None = None) -> int | None:
-    """Take all data files out of a table in one snapshot; the history keeps them."""
-    paths = [file.file_path for file in commits.live_files(needed(catalog, name))]
+def truncate(
+    catalog: Catalog,
+    name: str,
+    summary: Mapping[str, str],
+    fencing_token: int | None = None,
+    seen: TableState | None = None,
+) -> int | None:
+    """Take all data files out of a table in one snapshot; the history keeps them.
+
+    Files that come in after they were listed stay.
+
+    Raises:
+        ShutOutError: Somebody committed since the table was `seen`.
+    """
+    table = needed(catalog, name)
+    commits.check_unmoved(table, seen)
+    paths = [file.file_path for file in commits.live_files(table)]
     return commits.commit_files(
         catalog, name, summary=summary, rows=None, removed=paths, branch=None, fencing_token=fencing_token
     )

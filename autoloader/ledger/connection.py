@@ -8,8 +8,9 @@ drop each other's file locks. SQLAlchemy is met in `tables` and `migrate` only.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import copy
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -40,6 +41,13 @@ class Database:
         self._handle: AdbcDatabase | None = None
         self._reached = False
         self._skew: timedelta | None = None
+        self._check: Callable[[Session], None] | None = None
+
+    def guarded(self, check: Callable[[Session], None]) -> Database:
+        """The same database, whose transactions all begin with a check: where it raises, nothing is changed."""
+        found = copy(self)
+        found._check = check
+        return found
 
     @property
     def is_sqlite(self) -> bool:
@@ -75,6 +83,8 @@ class Database:
         with self._session() as session:
             session.begin(self.busy_timeout_s)
             try:
+                if self._check is not None:
+                    self._check(session)
                 yield session
             except BaseException:
                 session.rollback()

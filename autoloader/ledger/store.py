@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 from typing import Final
 
 from autoloader.ledger.address import parse_address
@@ -12,10 +13,11 @@ from autoloader.ledger.connection import Database
 from autoloader.ledger.files import Files
 from autoloader.ledger.ingestions import Ingestions
 from autoloader.ledger.journal import Journal
-from autoloader.ledger.leases import Leases
+from autoloader.ledger.leases import Leases, check_current
 from autoloader.ledger.marks import Marks
 from autoloader.ledger.records import Records
 from autoloader.ledger.restoring import Restoring
+from autoloader.ledger.rows import Lease
 from autoloader.ledger.runs import Runs
 
 _MAKING: Final = threading.Lock()
@@ -50,6 +52,14 @@ class Ledger(Ingestions, Journal, Files, Leases, Runs, Claims, Records, Marks, R
         """The fencing token that the next lease gets; every one below it was given away. Read anew each time."""
         project = self._project() if self.exists else None
         return project.next_token if project else 1
+
+    def under(self, lease: Lease) -> Ledger:
+        """The same ledger for whoever holds a lease: each change is refused once it is lost, in its own transaction.
+
+        Returns:
+            A ledger whose methods that change something also raise `FencedError`.
+        """
+        return Ledger(self._database.guarded(partial(check_current, lease=lease)))
 
     def init(self) -> None:
         """Makes the tables or brings them to this release's form. Doing so twice, or at once, is fine.

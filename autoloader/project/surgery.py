@@ -156,16 +156,16 @@ def _recorded(project: Project, name: str) -> IngestionRow:
 def state_rm(project: Project, name: str) -> str:
     """Forget an ingestion; its table stays."""
     row = _recorded(project, name)
-    with holding_alone(project, name, given_up=True):
-        files = project.ledger.forget(name, now=project.clock(), actor=getpass.getuser())
+    with holding_alone(project, name, given_up=True) as lease:
+        files = project.ledger.under(lease).forget(name, now=project.clock(), actor=getpass.getuser())
     return f"{name} is forgotten, with {plural(files, 'file')}; the table {row.table} stays."
 
 
 def state_mv(project: Project, old: str, new: str) -> str:
     """Give a recorded ingestion another name."""
     _recorded(project, old)
-    with holding_alone(project, old):
-        project.ledger.rename(old, new, now=project.clock(), actor=getpass.getuser())
+    with holding_alone(project, old) as lease:
+        project.ledger.under(lease).rename(old, new, now=project.clock(), actor=getpass.getuser())
     return f"{old} is now {new}; give the spec the same name."
 
 
@@ -206,8 +206,8 @@ def adopt(project: Project, name: str) -> str:
     if table.has_lineage:
         return rebuild_ledger(project, name)
     _made(project)
-    with holding_alone(project, name, given_up=True):
-        _record(project, name, table)
+    with holding_alone(project, name, given_up=True) as lease:
+        _record(project, name, table, lease)
     return f"{name} now owns {table.name}. Its rows carry no lineage: files that gave them count as new."
 
 
@@ -230,14 +230,14 @@ def rebuild_ledger(project: Project, name: str) -> str:
             fix=f"Take it as it is, or rebuild it:\n  autoloader state adopt {name}",
         )
     _made(project)
-    with holding_alone(project, name, given_up=True):
+    with holding_alone(project, name, given_up=True) as lease:
         table = _table(project, spec.destination.table)
         held = project.lake.row_counts(table.name, with_paths=True)
         rejected = project.lake.rejected_counts(table.name)
         foreign = sum(row["rows"] for row in held.to_pylist() if row["src_file_id"] is None)
-        _record(project, name, table)
+        _record(project, name, table, lease)
         tokens = [table.fence, *(int(each.summary.get("autoloader.fencing-token", 0)) for each in table.history)]
-        done = project.ledger.rebuild(
+        done = project.ledger.under(lease).rebuild(
             name,
             _with_identity(project, spec, held, rejected),
             now=project.clock(),
@@ -263,20 +263,21 @@ def _made(project: Project) -> None:
         project.ledger.init()
 
 
-def _record(project: Project, name: str, table: TableState) -> None:
+def _record(project: Project, name: str, table: TableState, lease: Lease) -> None:
     """Record the spec with its table; what a spec that was not known asks for once is taken as done long ago."""
     spec = project.spec(name).spec
     schema = declared_schema(spec.table_schema) or table.schema
     recipe = Recipe(spec, spec.source.format, schema)
-    before = project.ledger.ingestion(name)
+    ledger = project.ledger.under(lease)
+    before = ledger.ingestion(name)
     extra = {**((before.extra if before else None) or {}), "snapshot_id": table.snapshot_id}
     row = row_of(recipe, before, table_uuid=table.uuid, extra=extra)
-    project.ledger.put_ingestion(row, now=project.clock(), actor=getpass.getuser())
+    ledger.put_ingestion(row, now=project.clock(), actor=getpass.getuser())
     if before is None:
         asked = [("reingest", each.request) for each in spec.reingest]
         asked += [("refresh", spec.refresh.request)] if spec.refresh is not None else []
         for kind, request in asked:
-            project.ledger.record_request(name, kind, request, now=project.clock())
+            ledger.record_request(name, kind, request, now=project.clock())
 
 
 def _with_identity(project: Project, spec: IngestionSpec, held: pa.Table, rejected: pa.Table) -> pa.Table:
@@ -397,14 +398,16 @@ def rollback(project: Project, name: str, run_id: str) -> str:
     if row.protect:
         raise RefusedError(f"{name} is protected: nothing may roll {table} back.", fix="Set protect: false and apply.")
     with holding_alone(project, name) as lease:
-        undone = _undone(project, name, _table(project, table), run_id, snapshot_id)
-        project.lake.rollback(table, snapshot_id, fencing_token=lease.token)
+        ledger, seen = project.ledger.under(lease), _table(project, table)
+        undone = _undone(project, name, seen, run_id, snapshot_id)
+        ledger.check_lease(lease)
+        project.lake.rollback(table, snapshot_id, fencing_token=lease.token, seen=seen)
         actor = getpass.getuser()
-        files = project.ledger.restore_to_run(name, run_id, undone=undone, now=project.clock(), actor=actor)
+        files = ledger.restore_to_run(name, run_id, undone=undone, now=project.clock(), actor=actor)
         state = project.lake.table(table)
 
         def moved(row: IngestionRow) -> IngestionRow:
             return replace(row, extra={**(row.extra or {}), "snapshot_id": state.snapshot_id if state else None})
 
-        project.ledger.amend_ingestion(name, moved, now=project.clock(), actor=actor)
+        ledger.amend_ingestion(name, moved, now=project.clock(), actor=actor)
     return f"{table} and {plural(files, 'remembered file')} are back at the end of run {run_id}."

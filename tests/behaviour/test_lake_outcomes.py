@@ -158,6 +158,20 @@ def test_who_slept_before_it_changed_the_table_alone_is_shut_out_as_well(local: 
     assert count(local) == 6
 
 
+@pytest.mark.parametrize("how", ["rollback", "empty"])
+def test_who_takes_rows_out_has_seen_them_all(local: Lake, how: str) -> None:
+    """Whoever had it alone sleeps beyond its lease: loads that others make meanwhile raise no fence."""
+    first = load(local, rows_of(1), "b1")
+    load(local, rows_of(2), "b2")
+    seen = local.table(NAME)
+    load(local, rows_of(3), "b3")
+    with pytest.raises(ShutOutError, match="written by somebody else meanwhile"):
+        local.rollback(NAME, first if how == "rollback" else None, fencing_token=6, seen=seen)
+    assert count(local) == 9
+    local.rollback(NAME, first if how == "rollback" else None, fencing_token=6, seen=local.table(NAME))
+    assert count(local) == (3 if how == "rollback" else 0)
+
+
 def test_a_commit_that_took_place_and_whose_repetition_was_refused_keeps_its_files(
     local: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -429,6 +429,42 @@ def test_a_lease_whose_time_is_up_is_taken_over_and_its_holder_fenced(ledger: Le
     assert {row["state"] for row in remembered(ledger).values()} == {"SUCCESS"}
 
 
+def test_who_has_lost_a_lease_changes_nothing_under_it(ledger: Ledger) -> None:
+    run_id, _ = load(ledger, diff(paths(2)))
+    lease = ledger.acquire("flights", "alone", "sleeper", 60, NOW)
+    mine = ledger.under(lease)
+    assert mine.mark_reload("flights", now=at(1), paths=paths(1)) == 1
+    row = mine.ingestion("flights")
+    assert row is not None
+    ledger.acquire("flights", "load", "another", 60, at(600))
+    before, serial = remembered(ledger), ledger.serial
+    found = pa.table({"file_path": paths(1), "src_file_id": [1], "rows": [10]})
+    calls = (
+        lambda: mine.put_ingestion(replace(row, protect=True), now=at(600)),
+        lambda: mine.amend_ingestion("flights", lambda row: replace(row, protect=True), now=at(600)),
+        lambda: mine.rename("flights", "others", now=at(600)),
+        lambda: mine.forget("flights", now=at(600)),
+        lambda: mine.mark_reload("flights", now=at(600)),
+        lambda: mine.clear_rows("flights", run_id, now=at(600)),
+        lambda: mine.restore_to_run("flights", run_id, now=at(600)),
+        lambda: mine.rebuild("flights", found, now=at(600)),
+        lambda: mine.record_request("flights", "refresh", "again", now=at(600)),
+        lambda: mine.claim(run_id, "flights", "live", diff(paths(1, 9)), lease, now=at(600)),
+    )
+    for call in calls:
+        with pytest.raises(FencedError):
+            call()
+    assert (remembered(ledger), ledger.serial, mine.ingestion("flights")) == (before, serial, row)
+
+
+def test_files_are_claimed_under_a_lease_that_every_change_checks(ledger: Ledger) -> None:
+    lease = ledger.acquire("flights", "load", "loader", 60, NOW)
+    mine = ledger.under(lease)
+    claimed = mine.claim("run", "flights", "live", diff(paths(3)), lease, now=NOW)
+    mine.record(claimed.batch_id, results(claimed), 1, lease=lease, now=NOW)
+    assert {row["state"] for row in remembered(ledger).values()} == {"SUCCESS"}
+
+
 def test_a_dead_batch_is_left_to_whoever_has_the_ingestion_alone(ledger: Ledger) -> None:
     lease = ledger.acquire("flights", "load", "sleeper", 60, NOW)
     claimed = ledger.claim("run", "flights", "live", diff(paths(1)), lease, now=NOW)

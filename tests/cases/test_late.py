@@ -33,6 +33,12 @@ def ids(player: Player) -> list[int]:
     return sorted(row["id"] for row in player.rows("shop.orders"))
 
 
+def states(player: Player) -> dict[str, tuple[str, int | None]]:
+    """State and rows per file."""
+    found = player.run("files", "orders", "--format", "json").json["files"]
+    return {each["file_path"].rpartition("/")[2]: (each["state"], each["rows"]) for each in found}
+
+
 def settled(player: Player) -> None:
     """Nothing is left to do, and ledger and table agree file by file."""
     player.no_changes()
@@ -189,4 +195,56 @@ def test_case_52_a_fill_that_wakes_commits_no_files_that_another_has_deleted(
     assert "may not be committed any more" in said.out + said.err
     player.apply()
     assert player.rows("shop.orders") == [{"id": 1, "note": "one"}]
+    settled(player)
+
+
+@pytest.mark.parametrize("step", [(Lake, "rollback"), (Ledger, "clear_rows")], ids=["table", "ledger"])
+def test_case_52_who_wakes_takes_no_rows_out_that_others_have_loaded(
+    player: Player, local_store: LocalStore, at: Clock, step: tuple[type, str]
+) -> None:
+    put(local_store, "a.csv", 1)
+    declare(player, local_store)
+    player.apply()
+    put(local_store, "c.csv", 3, 4)
+    with asleep(*step, at, player.apply):
+        said = player.run("apply", "-y", "--refresh", "orders=new-only")
+    assert said.code == 6, said.out + said.err
+    assert "written by somebody else" in said.out or "is no longer held by" in said.out
+    assert ids(player)[-2:] == [3, 4]
+    assert states(player)["c.csv"] == ("SUCCESS", 2)
+    player.apply("--refresh", "orders=new-only")
+    assert ids(player) == []
+    settled(player)
+
+
+def test_case_52_a_rollback_that_wakes_undoes_no_later_loads(
+    player: Player, local_store: LocalStore, at: Clock
+) -> None:
+    for number, key in enumerate(("a.csv", "b.csv")):
+        put(local_store, key, number)
+        declare(player, local_store)
+        player.apply()
+    first = player.run("runs", "--format", "json").json["runs"][0]["run_id"]
+    put(local_store, "c.csv", 3, 4)
+    with asleep(Lake, "rollback", at, player.apply):
+        said = player.run("rollback", "orders", "--to-run", first, "-y")
+    assert said.code == 6, said.out + said.err
+    assert ids(player) == [0, 1, 3, 4]
+    settled(player)
+
+
+def test_case_52_a_rebuild_of_the_ledger_that_wakes_forgets_no_later_loads(
+    player: Player, local_store: LocalStore, at: Clock
+) -> None:
+    put(local_store, "a.csv", 1)
+    declare(player, local_store)
+    player.apply()
+    put(local_store, "c.csv", 3, 4)
+    with asleep(Ledger, "rebuild", at, player.apply):
+        said = player.run("rebuild-ledger", "orders", "-y")
+    assert said.code == 6, said.out + said.err
+    assert "is no longer held by" in said.err
+    assert states(player)["c.csv"] == ("SUCCESS", 2)
+    player.apply()
+    assert ids(player) == [1, 3, 4]
     settled(player)
