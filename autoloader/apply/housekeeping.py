@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from autoloader.diff import START_REASON
+from autoloader.diff import BACK_REASON, SETTLED_BACK_REASON, START_REASON
 from autoloader.inventory import Disposition
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def note_files(ledger: Ledger, name: str, files: pa.Table, now: datetime) -> Non
     kept = gone.filter(pc.is_null(gone["replaces"]))
     if kept.num_rows:
         ledger.mark_missing(name, kept["file_path"], now=now)
-    back = _because(files, Disposition.DONE, _BACK)
+    back = _because(files, Disposition.DONE, BACK_REASON, SETTLED_BACK_REASON)
     if back.num_rows:
         ledger.mark_returned(name, back["file_path"], now=now)
     touched = _of(files, Disposition.TOUCHED)
@@ -39,13 +39,10 @@ def note_files(ledger: Ledger, name: str, files: pa.Table, now: datetime) -> Non
         ledger.mark_skipped(name, skipped, now=now, reason=START_REASON)
 
 
-_BACK: Final = "came back unchanged; its rows are in the table"
-
-
 def _of(files: pa.Table, disposition: Disposition) -> pa.Table:
     return files.filter(pc.equal(files["disposition"], disposition.value))
 
 
-def _because(files: pa.Table, disposition: Disposition, reason: str) -> pa.Table:
+def _because(files: pa.Table, disposition: Disposition, *reasons: str) -> pa.Table:
     mine = _of(files, disposition)
-    return mine.filter(pc.equal(mine["reason"], reason))
+    return mine.filter(pc.is_in(mine["reason"], value_set=pa.array(reasons)))

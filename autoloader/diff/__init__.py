@@ -5,7 +5,7 @@ One DuckDB query over two Arrow tables; there is no Python object per file anywh
 
 from __future__ import annotations
 
-from autoloader.diff.decide import START_REASON, Decision, decisions
+from autoloader.diff.decide import BACK_REASON, SETTLED_BACK_REASON, START_REASON, Decision, decisions
 from autoloader.diff.rules import (
     DEFAULT_MAX_ATTEMPTS,
     BackfillRules,
@@ -17,7 +17,9 @@ from autoloader.diff.rules import (
 from autoloader.diff.run import diff
 
 __all__ = [
+    "BACK_REASON",
     "DEFAULT_MAX_ATTEMPTS",
+    "SETTLED_BACK_REASON",
     "START_REASON",
     "BackfillRules",
     "Decision",

@@ -15,6 +15,10 @@ from autoloader.inventory import Disposition, FileState, Lane
 START_REASON: Final = "there before the ingestion began (source.start: now), never loaded"
 """Reason of files that apply records as SKIPPED when it creates an ingestion with `start: now`."""
 
+BACK_REASON: Final = "came back unchanged; its rows are in the table"
+SETTLED_BACK_REASON: Final = "came back unchanged; it was settled without rows (refresh: new-only)"
+"""Reasons of missing files that apply records as SUCCESS again."""
+
 _BY_WINDOW: Final = "window"
 _REPLACED: Final = "k_src_file_id"
 _INSTANT: Final = (
@@ -101,7 +105,9 @@ def _scope(rules: Rules) -> tuple[Decision, ...]:
     if rules.start_now and not rules.recorded:
         table.append(Decision("start_now", "listed AND NOT known", out, text(START_REASON)))
     if rules.start_now:
-        table.append(Decision("skipped", f"same AND k_state = '{FileState.SKIPPED}'", out, text(START_REASON)))
+        back = f"k_state = '{FileState.MISSING}' AND k_src_file_id IS NULL AND k_error = {text(START_REASON)}"
+        skipped = f"same AND (k_state = '{FileState.SKIPPED}' OR {back})"
+        table.append(Decision("skipped", skipped, out, text(START_REASON)))
     return tuple(table)
 
 
@@ -189,12 +195,14 @@ def _again(rules: Rules) -> tuple[Decision, ...]:
 
 def _settled(rules: Rules) -> tuple[Decision, ...]:
     done, given_up = Disposition.DONE, Disposition.QUARANTINED
-    back = f"same AND k_state = '{FileState.MISSING}' AND k_src_file_id IS NOT NULL"
+    back = f"same AND k_state = '{FileState.MISSING}'"
+    settled = "k_src_file_id IS NULL AND k_rows = 0 AND k_error IS NULL"
     success = f"same AND k_state = '{FileState.SUCCESS}'"
     exhausted = f"same AND k_state = '{FileState.FAILED}' AND k_retry_count >= {rules.max_attempts}"
     error = "coalesce(': ' || k_error, '')"
     table = [
-        Decision("came_back", back, done, text("came back unchanged; its rows are in the table")),
+        Decision("came_back", f"{back} AND k_src_file_id IS NOT NULL", done, text(BACK_REASON)),
+        Decision("came_back_settled", f"{back} AND {settled}", done, text(SETTLED_BACK_REASON)),
         Decision("touched", f"{success} AND moved_time", Disposition.TOUCHED, text("same bytes under a newer time")),
         Decision("done", success, done, text("loaded, unchanged")),
         Decision(

@@ -38,12 +38,12 @@ class Marks(Part):
         )
 
     def mark_returned(self, ingestion: str, paths: Paths, *, now: datetime) -> int:
-        """Missing files are back with the bytes that were loaded: state SUCCESS again."""
+        """Missing files are back with the bytes that were loaded, or settled without rows: state SUCCESS again."""
         return self._mark(
             ingestion,
             paths,
             "state = 'SUCCESS'",
-            "state = 'MISSING' AND processed_file.src_file_id IS NOT NULL",
+            "state = 'MISSING' AND (processed_file.src_file_id IS NOT NULL OR processed_file.rows = 0)",
             "returned",
             now,
         )
@@ -94,7 +94,9 @@ class Marks(Part):
             )
 
     def mark_skipped(self, ingestion: str, files: pa.Table, *, now: datetime, reason: str) -> int:
-        """Files that are there and shall never be loaded as they are now. Remembered files are left alone.
+        """Files that are there and shall never be loaded as they are now.
+
+        Of remembered files only those that were skipped for this reason before they went missing change.
 
         Args:
             ingestion: Its name.
@@ -110,7 +112,9 @@ class Marks(Part):
                 " etag, version_id, state, retry_count, error, data_date, discovered_at, processed_at, reload)"
                 " SELECT :ingestion, t.file_path, t.file_size, t.modified_at, t.modified_at_ns, t.etag,"
                 " t.version_id, 'SKIPPED', 0, :reason, t.data_date, :now, :now, false FROM todo t"
-                " WHERE 1 = 1 ORDER BY t.file_path ON CONFLICT (ingestion, file_path) DO NOTHING",
+                " WHERE 1 = 1 ORDER BY t.file_path ON CONFLICT (ingestion, file_path) DO UPDATE SET state = 'SKIPPED'"
+                " WHERE processed_file.state = 'MISSING' AND processed_file.src_file_id IS NULL"
+                " AND processed_file.error = excluded.error",
                 ingestion=ingestion,
                 reason=reason,
                 now=check_aware(now),
@@ -128,9 +132,11 @@ class Marks(Part):
             run_id: The run that did it.
             now: The time.
             below: Only versions with a smaller src_file_id; None: all.
-            settled: They count as loaded all the same; else they are as if never seen, for when they are asked for.
+            settled: They count as loaded all the same, with no rows; else they are as if never seen, for when they are
+                asked for.
         """
         self._require()
+        rows = "0" if settled else "NULL"  # 0 is how a file that is settled is known from one whose rows were taken out
         forgotten = "" if settled else ", state = CASE WHEN state = 'SUCCESS' THEN 'DISCOVERED' ELSE state END"
         batch_id = uuid.uuid4().hex
         limit = "" if below is None else " AND processed_file.src_file_id < :below"
@@ -145,7 +151,7 @@ class Marks(Part):
             first = take_numbers(self._database, session, cleared + 1)
             _keep_cleared(session, ingestion, batch_id, first, where, below, now)
             session.execute(
-                f"UPDATE processed_file SET src_file_id = NULL, rows = NULL{forgotten} WHERE {where}",
+                f"UPDATE processed_file SET src_file_id = NULL, rows = {rows}{forgotten} WHERE {where}",
                 ingestion=ingestion,
                 below=below,
             )

@@ -614,6 +614,17 @@ def test_skipped_files_are_remembered_and_known_ones_left_alone(ledger: Ledger) 
     assert (missing["state"], missing["in_table"]) == ("MISSING", 1)
 
 
+def test_files_without_rows_that_come_back_are_again_what_they_were(ledger: Ledger) -> None:
+    run_id, _ = load(ledger, diff(paths(2)))
+    ledger.mark_skipped("flights", diff(paths(1, 2)), now=NOW, reason="there before")
+    ledger.clear_rows("flights", run_id, now=NOW)
+    before = ledger.files("flights")
+    assert ledger.mark_missing("flights", paths(3), now=NOW) == 3
+    assert ledger.mark_skipped("flights", diff(paths(3)), now=NOW, reason="there before") == 1
+    assert ledger.mark_returned("flights", paths(3), now=NOW) == 2
+    assert ledger.files("flights").equals(before)
+
+
 def test_a_rollback_makes_the_files_what_they_were_at_the_end_of_the_run(ledger: Ledger) -> None:
     run_id, _ = load(ledger, diff(paths(3)))
     before = ledger.files("flights")

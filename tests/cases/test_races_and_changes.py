@@ -725,6 +725,34 @@ def test_a_source_that_is_suddenly_empty_or_has_lost_more_than_half_waits_for_a_
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("by", ["start: now", "refresh: new-only"])
+def test_a_file_that_was_settled_without_rows_stays_so_when_it_comes_back(
+    player: Player, local_store: LocalStore, by: str
+) -> None:
+    for number in (1, 2, 3):
+        put(local_store, f"{number}.csv", number)
+    columns = "    schema: {columns: [{name: id, type: long}, {name: n, type: long}]}"
+    declare(player, local_store, ", start: now" if by == "start: now" else "", columns)
+    player.apply()
+    if by == "refresh: new-only":
+        player.apply("--refresh", "orders=new-only")
+    settled = {row["state"] for row in files(player)}
+    (local_store.folder / "1.csv").rename(player.folder / "away")
+    player.apply("--confirm", "orders")
+    assert len(files(player, "MISSING")) == 1
+    (player.folder / "away").rename(local_store.folder / "1.csv")
+    player.no_changes()
+    player.apply()
+    assert ids(player) == []
+    assert {row["state"] for row in files(player)} == settled
+    put(local_store, "1.csv", 10)
+    player.apply()
+    assert ids(player) == [10]
+    clean(player)
+    player.no_changes()
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(("mode", "there"), [("new-only", [3, 4]), ("clear-history", [1, 2, 3, 4])])
 def test_a_saved_plan_that_was_cut_off_goes_on_and_does_not_begin_anew(
     player: Player, local_store: LocalStore, monkeypatch: pytest.MonkeyPatch, mode: str, there: list[int]

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from autoloader.diff import START_REASON
 from autoloader.planner import Asked
 from tests.planning import NOW, ROOT, dispositions, file, judge, recorded_of, remembered, spec_of
 
@@ -83,6 +84,8 @@ def test_on_change_decides_over_a_replaced_file(on_change: str, disposition: str
         ("DISCOVERED", {}, "new"),
         ("MISSING", {"src_file_id": 7}, "done"),
         ("MISSING", {}, "new"),
+        ("MISSING", {"rows": 0}, "done"),
+        ("MISSING", {"rows": 0, "error": "it is broken"}, "new"),
         ("SUCCESS", {"reload": True}, "reingest"),
     ],
 )
@@ -171,6 +174,14 @@ def test_start_now_leaves_out_what_was_there_and_takes_what_comes() -> None:
     found = judge([A, file("b.csv", age=timedelta(days=900))], [skipped], spec)
     assert dispositions(found) == {"a.csv": "out_of_scope", "b.csv": "new"}
     assert only(judge([A], [skipped], spec_of()))["disposition"] == "new"
+
+
+def test_a_file_that_start_now_left_out_is_left_out_when_it_comes_back_and_loaded_when_it_is_another() -> None:
+    spec, gone = spec_of(source={"start": "now"}), remembered(A, "MISSING", error=START_REASON)
+    assert only(judge([A], [gone], spec))["disposition"] == "out_of_scope"
+    assert only(judge([A], [gone], spec_of()))["disposition"] == "new"
+    assert only(judge([A], [remembered(A, "MISSING")], spec))["disposition"] == "new"
+    assert only(judge([{**A, "etag": "e2"}], [gone], spec))["disposition"] == "new"
 
 
 def test_start_at_an_instant_leaves_out_older_files() -> None:
