@@ -134,7 +134,10 @@ class Ingestions(Part):
             if list(_read(session, new_name)):
                 raise LedgerError(
                     f"{name} cannot be renamed: {new_name} is recorded already.",
-                    fix=f"autoloader state rm {new_name}",
+                    fix="Choose another name, or look at what is recorded under that one:\n"
+                    f"  autoloader state show {new_name}\n"
+                    "Only if nobody needs it any more: this forgets every file that it has loaded, for good:\n"
+                    f"  autoloader state rm {new_name}",
                 )
             session.execute("UPDATE ingestion SET name = :new WHERE name = :old", new=new_name, old=name)
             for table in _HISTORY:

@@ -17,6 +17,7 @@ from autoloader.project.answer import Answer, moment
 from autoloader.project.resolving import declared_schema
 from autoloader.render import plural
 from autoloader.sources import Source, canonical
+from autoloader.spec import NAME_RULE, is_safe_name
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -162,8 +163,12 @@ def state_rm(project: Project, name: str) -> str:
 
 
 def state_mv(project: Project, old: str, new: str) -> str:
-    """Give a recorded ingestion another name."""
+    """Give a recorded ingestion another name, one that a spec may have."""
     _recorded(project, old)
+    if not is_safe_name(new):
+        raise SettingsError(f"{old} cannot be renamed: {new!r} is not a safe name.", fix=NAME_RULE)
+    if new == old:
+        raise SettingsError(f"{old} cannot be renamed: that is its name.", fix="Give it another one.")
     with holding_alone(project, old) as lease:
         project.ledger.under(lease).rename(old, new, now=project.clock(), actor=getpass.getuser())
     return f"{old} is now {new}; give the spec the same name."

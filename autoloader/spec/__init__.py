@@ -38,12 +38,13 @@ from autoloader.spec.settings import (
     Threshold,
 )
 from autoloader.spec.sorting import SortTerm, sort_term
-from autoloader.spec.source import CsvOptions, Destination, Source, canonical_path
+from autoloader.spec.source import NAME_RULE, CsvOptions, Destination, Source, canonical_path, is_safe_name
 from autoloader.spec.times import Period, parse_instant, parse_period
 
 __all__ = [
     "KEYS",
     "LINEAGE_COLUMNS",
+    "NAME_RULE",
     "NOT_AVAILABLE_YET",
     "Backfill",
     "BadRowLimit",
@@ -80,6 +81,7 @@ __all__ = [
     "dialect_keys",
     "format_duration",
     "is_reserved",
+    "is_safe_name",
     "metadata_fingerprint",
     "parse_count",
     "parse_duration",

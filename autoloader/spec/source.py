@@ -37,10 +37,17 @@ _OPTIONS_OF: Final[dict[str | None, set[str]]] = {
 }
 
 
+NAME_RULE: Final = "Use letters, digits, `_`, `-` and `.`, beginning with a letter, a digit or `_`."
+
+
+def is_safe_name(value: str) -> bool:
+    """Whether an ingestion may be called so; `NAME_RULE` says what may be."""
+    return re.fullmatch(NAME, value) is not None
+
+
 def _name(value: str) -> str:
-    if re.fullmatch(NAME, value) is None:
-        fix = "Use letters, digits, `_`, `-` and `.`, beginning with a letter, a digit or `_`."
-        raise refusal("is not a safe name", fix=fix)
+    if not is_safe_name(value):
+        raise refusal("is not a safe name", fix=NAME_RULE)
     return value
 
 

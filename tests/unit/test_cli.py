@@ -159,6 +159,35 @@ def test_status_offline_looks_at_no_storage_and_does_not_know_the_totals(small: 
     assert "0/?" in small.run("status", "--offline").out
 
 
+def recorded(player: Player, *names: str) -> None:
+    """Note ingestions in the state, as an apply without a file does."""
+    for name in names:
+        player.spec(f"name: {name}\nsource: {{path: none/}}\ndestination: {{table: a.{name}}}\n", f"{name}.yml")
+        (player.folder / "none").mkdir(exist_ok=True)
+    player.apply(*(word for name in names for word in ("--select", name)))
+
+
+@pytest.mark.parametrize("name", ["bad name!", "", "-x", "a\nb"])
+def test_state_mv_takes_the_names_that_a_spec_may_have(small: Player, name: str) -> None:
+    recorded(small, "h")
+    said = small.run("state", "mv", "--", "h", name)
+    assert said.code == 1
+    assert "is not a safe name" in said.err
+    assert [each["name"] for each in small.run("state", "list", "--format", "json").json["ingestions"]] == ["h"]
+
+
+def test_state_mv_to_a_name_that_is_taken_says_what_it_would_cost(small: Player) -> None:
+    recorded(small, "h", "k")
+    itself = small.run("state", "mv", "h", "h")
+    assert itself.code == 1
+    assert "that is its name" in itself.err
+    assert "state rm" not in itself.err
+    other = small.run("state", "mv", "h", "k")
+    assert other.code == 1
+    assert "k is recorded already" in other.err
+    assert "forgets every file that it has loaded" in other.err
+
+
 def test_doctor_asks_each_source_once_and_needs_java_only_where_it_is_asked_for(
     small: Player, monkeypatch: pytest.MonkeyPatch
 ) -> None:
