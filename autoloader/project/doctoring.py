@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 from autoloader.errors import AutoloaderError
 from autoloader.project.answer import Answer
@@ -12,16 +13,16 @@ from autoloader.render import plural
 if TYPE_CHECKING:
     from autoloader.project.project import Project
 
+_WORDS: Final = {True: "ok", False: "FAILS", None: "-"}
+
 
 def doctor(project: Project) -> Answer:
     """Look at everything that an apply needs; nothing is changed, no engine is started."""
     checks = list(_checks(project))
     healthy = all(check["ok"] for check in checks)
-    rows = [
-        {**check, "ok": "ok" if check["ok"] else "FAILS", "found": _on_one_line(check["found"])} for check in checks
-    ]
+    rows = [{**check, "ok": _WORDS[check["ok"]], "found": _on_one_line(check["found"])} for check in checks]
     closing = [
-        f"{check['check']}: {_on_one_line(check['fix'])}" for check in checks if check["fix"] and not check["ok"]
+        f"{check['check']}: {_on_one_line(check['fix'])}" for check in checks if check["fix"] and check["ok"] is False
     ]
     return Answer({"healthy": healthy, "checks": checks}, rows, ["ok", "check", "found"], closing=closing)
 
@@ -37,6 +38,10 @@ def _checks(project: Project) -> Iterator[dict[str, Any]]:
     yield _java(engine)
     yield _spark(engine)
     if not specs["ok"]:
+        found = "not checked: where it is stands in the specs, which have errors"
+        yield from (
+            {"check": name, "ok": None, "found": found, "fix": None} for name in ("state", "catalog", "sources")
+        )
         return
     yield _check("state", lambda: _state(project))
     yield _check("catalog", lambda: _catalog(project))
@@ -96,12 +101,18 @@ def _state(project: Project) -> str:
 
 
 def _catalog(project: Project) -> str:
-    if project.lake.properties.get("uri", "").startswith("sqlite:///") and not project.ledger.exists:
-        from pathlib import Path
-
-        if not Path(project.lake.properties["uri"].removeprefix("sqlite:///")).exists():
-            return "the embedded catalog: not made yet; the first apply makes it"
+    uri = project.lake.properties.get("uri", "")
+    if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists() and not _has_state(project):
+        return "the embedded catalog: not made yet; the first apply makes it"
     return project.lake.check()
+
+
+def _has_state(project: Project) -> bool:
+    """Whether there is a state; what keeps it from telling is the state's own check to say."""
+    try:
+        return project.ledger.exists
+    except AutoloaderError:
+        return False
 
 
 def _source_check(project: Project, path: str) -> Callable[[], str]:

@@ -230,6 +230,23 @@ def test_doctor_tells_of_wrong_specs_in_lines_without_escapes(small: Player) -> 
     assert said.code == 1
     assert "not valid YAML" in said.out
     assert "\\n" not in said.out
+    checks = {each["check"]: each for each in small.run("doctor", "--format", "json").json["checks"]}
+    for name in ("state", "catalog", "sources"):
+        assert checks[name]["ok"] is None
+        assert checks[name]["found"].startswith("not checked")
+
+
+@pytest.mark.parametrize("made", [False, True], ids=["", "catalog made"])
+def test_doctor_blames_the_state_alone_for_a_state_that_is_away(
+    small: Player, monkeypatch: pytest.MonkeyPatch, made: bool
+) -> None:
+    if made:
+        small.apply()
+    monkeypatch.setenv("AUTOLOADER_STATE", "postgresql://ann@127.0.0.1:1/state")
+    said = small.run("doctor", "--format", "json")
+    assert said.code == 1
+    assert [each["check"] for each in said.json["checks"] if not each["ok"]] == ["state"]
+    assert small.run("doctor").out.count("Check host, port") == 1
 
 
 def test_nothing_is_silent_for_long(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
