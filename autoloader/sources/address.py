@@ -61,8 +61,14 @@ def canonical_file(path_or_uri: str, project_dir: Path) -> str:
     """The canonical URI of a file, its key as given (for local files absolute, without `.`, `..`, `//`).
 
     Raises:
-        SettingsError: The scheme is unknown or there is no bucket.
+        SettingsError: The scheme is unknown, there is no bucket, or the name is not UTF-8.
     """
+    if not _is_utf8(path_or_uri):
+        raise SettingsError(
+            f"The name {_bytes_shown(path_or_uri)} is not UTF-8.",
+            why="No ledger and no table can hold such a name: a file that is called so is never loaded.",
+            fix="Rename the file to load it.",
+        )
     match = _URI.fullmatch(path_or_uri)
     if match is None:
         return "file://" + os.path.normpath(project_dir.absolute() / Path(path_or_uri).expanduser())
@@ -83,6 +89,20 @@ def canonical_file(path_or_uri: str, project_dir: Path) -> str:
             f"{path_or_uri!r} names no bucket.", fix=f"Write {scheme}://BUCKET/folder/, without account or keys."
         )
     return f"{scheme}://{bucket}/{key}"
+
+
+def _is_utf8(text: str) -> bool:
+    """Whether a text has no bytes in it that Python could not read as UTF-8."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _bytes_shown(text: str) -> str:
+    r"""The text with bytes that are not UTF-8 as `\xNN`; Python has them as `\udcNN`."""
+    return text.encode("utf-8", "backslashreplace").decode().replace(r"\udc", r"\x")
 
 
 def split(uri: str) -> Address:

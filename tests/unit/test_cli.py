@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -484,6 +485,14 @@ def test_why_of_a_file_that_no_ingestion_takes_says_so(small: Player) -> None:
     said = small.run("why", "/no/where.csv")
     assert said.code == 0
     assert "No ingestion looks there" in said.out
+
+
+@pytest.mark.parametrize("words", [("why",), ("preview", "a", "--file")], ids=" ".join)
+def test_a_name_that_is_not_utf_8_is_said_to_be_none(small: Player, words: tuple[str, ...]) -> None:
+    said = small.run(*words, os.fsdecode(b"in/\xff\xfesur.csv"))
+    assert said.code == 1
+    assert r"The name in/\xff\xfesur.csv is not UTF-8." in said.err
+    assert "defect" not in said.err
 
 
 @pytest.mark.parametrize(
