@@ -415,18 +415,7 @@ def _load_files(
     branch = rebuilding.branch_of(run_id) if "branch_created" in operations else None
     if branch is not None and row is not None and tools.lake.table(recipe.spec.destination.table) is None:
         row = changes.create(tools, recipe, row, lineage_columns=work.lineage_columns)  # it was dropped meanwhile
-    target = Target(
-        ingestion=change.ingestion,
-        lane=change.lane or "live",
-        table=recipe.spec.destination.table,
-        reads=recipe.contract(lineage_columns=work.lineage_columns) if files.num_rows else None,
-        plan_id=work.plan.plan_id,
-        run_id=run_id,
-        branch=branch,
-        foreseen=changes.foreseen(tools, recipe, row) if branch is not None and row is not None else None,
-        quarantine=recipe.spec.table_schema.on_bad_row == "quarantine",
-        astray=recipe.spec.source.on_change != "append" and recording.has_gone_astray(tools, row),
-    )
+    target = _target(tools, work, change, run_id, row, branch, reads=files.num_rows > 0)
     if branch is not None:
         pinned = rebuilding.pins(recipe, _requests(change))
         return rebuilding.rebuild_aside(tools, target, files, lease, budget, pinned, steps)
@@ -449,6 +438,30 @@ def _load_files(
     loaded.counts.rewritten_bytes += removed_bytes
     loaded.counts.moved += len(back)
     return replace(loaded, problems=(*back, *loaded.problems)[:MOST_PROBLEMS])
+
+
+def _target(
+    tools: Tools, work: Work, change: Change, run_id: str, row: IngestionRow | None, branch: str | None, *, reads: bool
+) -> Target:
+    recipe = work.recipes[change.ingestion]
+    table = tools.lake.table(recipe.spec.destination.table)
+    lineage, foreseen = work.lineage_columns, None
+    if table is not None:  # it keeps what it was made with; one that is made anew may get them
+        lineage = table.has_lineage or (lineage and branch is not None)
+    if branch is not None and row is not None:
+        foreseen = changes.foreseen(table, recipe, row, lineage_columns=lineage)
+    return Target(
+        ingestion=change.ingestion,
+        lane=change.lane or "live",
+        table=recipe.spec.destination.table,
+        reads=recipe.contract(lineage_columns=lineage) if reads else None,
+        plan_id=work.plan.plan_id,
+        run_id=run_id,
+        branch=branch,
+        foreseen=foreseen,
+        quarantine=recipe.spec.table_schema.on_bad_row == "quarantine",
+        astray=recipe.spec.source.on_change != "append" and recording.has_gone_astray(tools, row),
+    )
 
 
 def _files_left(work: Work, name: str) -> pa.Table:

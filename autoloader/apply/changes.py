@@ -132,12 +132,16 @@ def _known(row: IngestionRow, table: TableSchema) -> TableSchema:
     return table if row.schema is None else schemas.from_data(row.schema)
 
 
-def foreseen(tools: Tools, recipe: Recipe, row: IngestionRow) -> SchemaUpdate | None:
+def foreseen(
+    table: TableState | None, recipe: Recipe, row: IngestionRow, *, lineage_columns: bool
+) -> SchemaUpdate | None:
     """The schema update that comes with a rebuilt table; None where its columns stay."""
-    table = tools.lake.table(recipe.spec.destination.table)
-    if table is None or recipe.schema is None or not compare(table.schema, recipe.schema):
+    if table is None or recipe.schema is None:
         return None
-    update = rebuilt(table.schema, _known(row, table.schema), recipe.schema)
+    lacks_lineage = lineage_columns and not table.has_lineage
+    if not lacks_lineage and not compare(table.schema, recipe.schema):
+        return None
+    update = replace(rebuilt(table.schema, _known(row, table.schema), recipe.schema), lineage=lacks_lineage)
     destination = recipe.spec.destination
     if not update.drops:
         return update

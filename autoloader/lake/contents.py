@@ -19,6 +19,7 @@ from pyiceberg.manifest import DataFile, ManifestContent
 from pyiceberg.table import Table
 from pyiceberg.types import LongType
 
+from autoloader.errors import LakeError
 from autoloader.lake.commits import live_files
 from autoloader.lake.datafiles import partition_json
 from autoloader.lake.state import HeldFile
@@ -51,7 +52,7 @@ _LONG: Final = LongType()
 def files_holding(table: Table, id_column: str, ids: Sequence[int], branch: str | None) -> tuple[HeldFile, ...]:
     """The data files with rows of those source files; sorted by path. Exact: the column itself is read."""
     wanted = sorted(set(ids))
-    field_id = table.schema().find_field(id_column).field_id
+    (field_id,) = _field_ids(table, [id_column])
     candidates = [f for f in live_files(table, branch) if _may_hold(f, field_id, wanted)]
     gone = pa.array(wanted, pa.int64())
 
@@ -169,7 +170,7 @@ def held_file(file: DataFile, held: Mapping[int, int]) -> HeldFile:
 def row_counts(table: Table, branch: str | None, snapshot_id: int | None, *, with_paths: bool) -> pa.Table:
     """Rows per source file version, as `COUNTS` sorted by id; reads the lineage columns only."""
     names = ["_src_file_id", "_src_path", "_batch_id", "_ingested_at"] if with_paths else ["_src_file_id"]
-    ids = [table.schema().find_field(name).field_id for name in names]
+    ids = _field_ids(table, names)
 
     def count(file: DataFile) -> pa.Table:
         known = None if with_paths else _only_id(file, ids[0])
@@ -209,6 +210,23 @@ def _summed(parts: list[pa.Table], names: list[str], rows: str) -> pa.Table:
         if found.column_names[-1] == f"{rows}_sum"
         else found.select([*names, f"{rows}_sum"]).rename_columns([*names, rows])
     )
+
+
+def _field_ids(table: Table, names: Sequence[str]) -> list[int]:
+    """The ids of lineage columns.
+
+    Raises:
+        LakeError: The table lacks one of them.
+    """
+    have = {field.name: field.field_id for field in table.schema().fields}
+    if any(name not in have for name in names):
+        raise LakeError(
+            f"the rows of {'.'.join(table.name())} do not say which files they are of",
+            why="it has no lineage columns: it was made with `lineage_columns: false`, or by another tool",
+            fix="set `lineage_columns: true` in the settings and make the table anew:\n"
+            "  autoloader plan --refresh NAME=full",
+        )
+    return [have[name] for name in names]
 
 
 def _bounds(file: DataFile, field_id: int) -> tuple[int, int] | None:

@@ -195,9 +195,10 @@ def apply_update(update: UpdateSchema, current: Schema, change: SchemaUpdate) ->
         if _find(current, name) is not None:
             update.delete_column((name,))
     fields = tuple(f for f in current.fields if f.name.lower() not in gone)
-    _conform(update, (), fields, change.target.columns, renamed, count(10_000))
-    first = next((f.name for f in current.fields if f.name == LINEAGE.columns[0].name), None)
-    if first is not None:
+    kept = LINEAGE.columns if change.lineage else ()  # first: their ids stay where more columns are found later
+    _conform(update, (), fields, (*kept, *change.target.columns), renamed, count(10_000))
+    first = LINEAGE.columns[0].name
+    if kept or any(f.name == first for f in current.fields):
         have = {renamed.get((f.name,), f.name).lower() for f in current.fields}
         for column in change.target.columns:
             if column.name.lower() not in have:

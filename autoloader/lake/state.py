@@ -144,6 +144,7 @@ class SchemaUpdate:
         drops: Top-level columns that leave the schema (their data stays in the files).
         partition_by: How the table is partitioned once a branch is swapped in with the update; None: as before.
         sort_by: How it is sorted from then on; None: as before.
+        lineage: Whether the table gets the lineage columns where it has none.
     """
 
     target: TableSchema
@@ -151,6 +152,7 @@ class SchemaUpdate:
     drops: tuple[str, ...] = ()
     partition_by: tuple[str, ...] | None = None
     sort_by: tuple[str, ...] | None = None
+    lineage: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import Final
 import pyarrow.compute as pc
 
 from autoloader.inventory import Disposition, FileState, Lane
-from autoloader.plan import Block
+from autoloader.plan import Block, Change
 from autoloader.planner.loads import Case, files_text
 from autoloader.planner.moved import moved_source
 from autoloader.schema import ChangeKind, compare
@@ -21,7 +21,7 @@ _LOST: Final = frozenset({ChangeKind.ADD, ChangeKind.WIDEN, ChangeKind.RETYPE})
 
 def standing_block(case: Case) -> Block | None:
     """What holds back every load of an ingestion, the first that applies; None = nothing does."""
-    for find in (_status, _table, moved_source, _source, _contract, _leaving, _price, _columns):
+    for find in (_status, _table, moved_source, _source, _contract, _price, _columns):
         if (block := find(case)) is not None:
             return block
     return None
@@ -189,23 +189,6 @@ def _contract(case: Case) -> Block | None:
     )
 
 
-def _leaving(case: Case) -> Block | None:
-    """Rows are to leave a table whose data files do not tell which rows they are."""
-    mode = case.refresh[0] if case.refresh is not None else None
-    taken = [g for g in case.groups if g.is_work or g.disposition == Disposition.MISSING]
-    leaving = sum(g.replaced_files for g in taken if mode != "full" or g.lane != Lane.REFRESH)
-    if not leaving or mode == "new-only" or case.looked is None:  # `new-only` takes all rows out, whatever they are
-        return None
-    table, old = case.spec.destination.table, f"the old rows of {files_text(leaving)}"
-    if case.looked.delete_files:
-        return Block(
-            "delete-files",
-            f"{old} cannot leave {table}: another engine has deleted rows of it through delete files, which would be"
-            " there again. Compact the table with that engine (Spark: CALL system.rewrite_data_files), then plan again",
-        )
-    return None
-
-
 def _price(case: Case) -> Block | None:
     """`limits.max_usd` cannot hold where nothing has a price."""
     if case.spec.limits.max_usd is None:
@@ -229,6 +212,33 @@ def _columns(case: Case) -> Block | None:
         f"every file of {case.spec.name} is empty, so its columns are not known yet."
         " It loads with the first file that holds data, or once schema.columns are declared",
     )
+
+
+def leaving(case: Case, change: Change) -> Block | None:
+    """A change lets rows of files leave a table whose data files do not tell which rows they are."""
+    mode = case.refresh[0] if case.refresh is not None else None
+    own = [g for g in case.groups if g.lane == change.lane and (g.is_work or g.disposition == Disposition.MISSING)]
+    files = sum(group.replaced_files for group in own)
+    anew = mode == "new-only" or (mode == "full" and change.lane == Lane.REFRESH)  # all rows leave, whatever they are
+    if not files or anew or case.looked is None:
+        return None
+    table, old = case.spec.destination.table, f"the old rows of {files_text(files)}"
+    if case.looked.delete_files:
+        return Block(
+            "delete-files",
+            f"{old} cannot leave {table}: another engine has deleted rows of it through delete files, which would be"
+            " there again. Compact the table with that engine (Spark: CALL system.rewrite_data_files), then plan again",
+        )
+    there = case.moving or case.table
+    if there is not None and not there.has_lineage:
+        switch = "" if case.settings.lineage_columns else "set lineage_columns: true in autoloader.yml and "
+        return Block(
+            "lineage",
+            f"{old} cannot leave {table}: it has no lineage columns, so nothing says which rows are a file's."
+            " To keep the rows as they were loaded, set on_change: ignore and on_delete: keep; to make the table anew"
+            f" with them, {switch}run: autoloader plan --refresh {case.spec.name}=full",
+        )
+    return None
 
 
 def protection(case: Case) -> Block | None:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from autoloader.inventory import Disposition
 from autoloader.plan import Action, Block, Change, Diagnostic, Operation, Reason
-from autoloader.planner.blocks import WAITING, loaded_count, name_taken, protection, standing_block
+from autoloader.planner.blocks import WAITING, leaving, loaded_count, name_taken, protection, standing_block
 from autoloader.planner.findings import diagnostics_of, drift_of, notes_of
 from autoloader.planner.impacts import impact_of
 from autoloader.planner.loads import (
@@ -40,7 +40,7 @@ class Part:
 def plan_ingestion(case: Case) -> Part:
     """Everything that one spec asks for, in the order in which it is to be done."""
     block = standing_block(case)
-    files = [_blocked(change, block) for change in (*_rebuild_alone(case), *loads(case))]
+    files = [_blocked(change, block or leaving(case, change)) for change in (*_rebuild_alone(case), *loads(case))]
     files = [_protected(case, change) for change in files]
     changes = _created(case, files, block) if case.recorded is None else _kept(case, files, block)
     unseen = block is not None and block.by not in WAITING and not any(c.blocked == block for c in changes)

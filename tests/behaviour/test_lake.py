@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ from pyiceberg.transforms import BucketTransform
 
 from autoloader.errors import CommitConflictError, DeleteFilesError, LakeError
 from autoloader.lake import Lake, SchemaUpdate
+from autoloader.lake.state import LINEAGE
 from autoloader.schema import Column, Primitive, TableSchema, parse_type
 from autoloader.spec import StorageSettings
 from tests.behaviour import lake_kit as kit
@@ -218,6 +220,32 @@ def test_a_table_with_delete_files_of_another_engine_is_neither_counted_nor_writ
             call()
     load(local, rows_of(2, 1), "b2")
     assert sorted(row["id"] for row in kit.scan(local, "raw.flights")) == [0, 0, 2]
+
+
+def test_a_table_without_lineage_columns_says_so_where_rows_of_files_are_looked_for(local: Lake) -> None:
+    local.create("raw.flights", FLIGHTS, lineage_columns=False)
+    local.commit("raw.flights", kit.batch(kit.data_files(local, "raw.flights", "SELECT 1::BIGINT AS id, 'a' AS name")))
+    for call in (lambda: local.files_holding("raw.flights", [1]), lambda: local.row_counts("raw.flights")):
+        with pytest.raises(LakeError, match="no lineage columns"):
+            call()
+
+
+def test_lineage_columns_come_with_a_swap_and_stand_behind_columns_that_come_later(local: Lake) -> None:
+    local.create("raw.flights", FLIGHTS, lineage_columns=False)
+    first = SchemaUpdate(FLIGHTS, lineage=True)
+    more = TableSchema((*FLIGHTS.columns, Column("gate", Primitive("string"))))
+    ids = [
+        {
+            field["name"]: field["id"]
+            for field in json.loads(local.write_format("raw.flights", update=update).schema_json)["fields"]
+        }
+        for update in (first, SchemaUpdate(more, lineage=True))
+    ]
+    assert ids[1] == {**ids[0], "gate": max(ids[0].values()) + 1}, "data files of the first keep their ids"
+    assert list(ids[1]) == ["id", "name", "gate", *(column.name for column in LINEAGE.columns)]
+    assert not local.table("raw.flights").has_lineage
+    assert local.evolve("raw.flights", first).has_lineage
+    assert local.evolve("raw.flights", first).schema == FLIGHTS
 
 
 def test_removing_a_file_that_another_writer_removed_is_a_conflict_and_adds_nothing(local: Lake) -> None:

@@ -1075,3 +1075,59 @@ def test_rows_that_another_engine_deleted_through_delete_files_stop_their_own_in
     player.apply("--refresh", "orders=full")
     assert ids(player) == [3, 4, 10], "rows that were deleted behind our back come back with a rebuild"
     clean(player)
+
+
+def lineage_columns(player: Player, *, on: bool) -> None:
+    player.spec(f"lineage_columns: {str(on).lower()}\n", "autoloader.yml")
+
+
+@pytest.mark.slow
+def test_rows_without_lineage_are_replaced_once_the_table_is_made_anew_with_it(
+    player: Player, local_store: LocalStore
+) -> None:
+    lineage_columns(player, on=False)
+    declare(player, local_store)
+    put(local_store, "a.csv", 1, 2)
+    put(local_store, "b.csv", 3)
+    player.apply()
+    put(local_store, "a.csv", 10)
+    planned = player.run("plan")
+    assert planned.code == 3
+    assert "has no lineage columns" in " ".join(planned.out.split())
+    player.apply(code=3)
+    assert ids(player) == [1, 2, 3]
+    said = player.run("verify", "orders")
+    assert said.code == 1
+    assert "do not say which files they are of" in said.err
+
+    lineage_columns(player, on=True)
+    player.apply("--refresh", "orders=full")
+    assert ids(player) == [3, 10]
+    assert player.table("shop.orders").column_names[-6:] == [
+        "_src_file_id", "_src_path", "_src_row", "_batch_id", "_ingested_at", "_rescued",
+    ]  # fmt: skip
+    clean(player)
+    put(local_store, "a.csv", 11)
+    player.apply()
+    assert ids(player) == [3, 11]
+    clean(player)
+    player.no_changes()
+
+
+@pytest.mark.slow
+def test_a_table_with_lineage_keeps_it_where_new_tables_get_none(player: Player, local_store: LocalStore) -> None:
+    declare(player, local_store)
+    put(local_store, "a.csv", 1)
+    player.apply()
+    lineage_columns(player, on=False)
+    put(local_store, "b.csv", 2, 3)
+    player.apply()
+    clean(player)
+    put(local_store, "b.csv", 4)
+    player.apply()
+    assert ids(player) == [1, 4]
+    player.apply("--refresh", "orders=full")
+    put(local_store, "b.csv", 5)
+    player.apply()
+    assert ids(player) == [1, 5]
+    clean(player)

@@ -375,6 +375,21 @@ def test_rows_of_a_table_with_delete_files_of_another_engine_do_not_leave_it(fil
     assert one(plan_of([A, B, C], memory, spec, delete_files=True)).blocked is None
 
 
+@pytest.mark.parametrize("files", [[{**A, "etag": "e2"}, B], [B]], ids=["replaced", "gone"])
+def test_rows_do_not_leave_a_table_that_does_not_say_which_files_they_are_of(files: list[Any]) -> None:
+    spec, memory = spec_of(source={"on_delete": "delete_rows"}), [remembered(A), remembered(B)]
+    bare = dataclasses.replace(TABLE, has_lineage=False)
+    change = one(plan_of(files, memory, spec, table=bare))
+    assert change.blocked.by == "lineage"
+    assert change.blocked.message.endswith("with them, run: autoloader plan --refresh sales=full")
+    off = one(plan_of(files, memory, spec, table=bare, settings=Settings(lineage_columns=False)))
+    assert "set lineage_columns: true" in off.blocked.message
+    assert one(plan_of([A, B, C], memory, spec, table=bare)).blocked is None
+    for mode in ("full", "new-only"):
+        anew = plan_of(files, memory, spec, table=bare, asked=Asked(refresh={"sales": mode}))
+        assert [c.blocked for c in anew.changes if Action.REBUILD in c.actions] == [None]
+
+
 def test_refresh_full_rebuilds_aside_and_swaps() -> None:
     change = one(plan_of([A, B], [remembered(A)], asked=Asked(refresh={"sales": "full"})))
     assert change.actions == (Action.REBUILD, Action.LOAD)
