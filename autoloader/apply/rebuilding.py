@@ -91,6 +91,7 @@ def rebuild_aside(
                 schema_update=(loaded.target or target).foreseen,
                 fencing_token=lease.token,
                 batch_ids=[batch.batch_id for batch in loaded.pending],
+                seen=served,
             )
     except BaseException:
         tools.lake.remove_branch(table, branch)

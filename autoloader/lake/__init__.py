@@ -285,6 +285,7 @@ class Lake:
         schema_update: SchemaUpdate | None = None,
         fencing_token: int | None = None,
         batch_ids: Sequence[str] = (),
+        seen: TableState | None = None,
     ) -> int | None:
         """Serve a branch's content as the table, in one step, and forget the branch's name.
 
@@ -295,13 +296,15 @@ class Lake:
             schema_update: Done in the same step; the branch's data files were written for it.
             fencing_token: Of the lease that has the table alone: commits under lower ones are refused from then on.
             batch_ids: The batches in the branch, for those whose snapshots have expired meanwhile.
+            seen: The table before the branch's data files were written; None = its columns are not compared.
 
         Raises:
-            LakeError: The table moved from `expected_snapshot_id` since the branch was begun.
+            LakeError: The table moved from `expected_snapshot_id` since the branch was begun, or a schema update comes
+                with it and the table has other columns than when it was `seen`.
         """
         with explained(f"the branch {branch} of {name} cannot be swapped in"):
             found: int | None = self._work.swap(
-                self._catalog, name, branch, expected_snapshot_id, schema_update, fencing_token, batch_ids
+                self._catalog, name, branch, expected_snapshot_id, schema_update, fencing_token, batch_ids, seen
             )
             return found
 

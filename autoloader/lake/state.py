@@ -108,6 +108,7 @@ class TableState:
         branches: Snapshot per branch and tag.
         astray: Snapshots that are kept but are not in the history of `main`: rolled back or swapped out. Where expiry
             has cut the history off, those from before its oldest one are not counted: a tag may keep them.
+        last_column_id: The highest field id that it ever gave to a column: new columns get those after it.
     """
 
     name: str
@@ -127,6 +128,7 @@ class TableState:
     branches: Mapping[str, int]
     astray: frozenset[int] = frozenset()
     sort_by: tuple[str, ...] | None = ()
+    last_column_id: int = 0
 
     @property
     def fence(self) -> int:
@@ -245,6 +247,7 @@ def state_of(name: str, metadata: Mapping[str, Any]) -> TableState:
         branches={ref: int(value["snapshot-id"]) for ref, value in refs.items()},
         astray=_astray(metadata, history),
         sort_by=_sort_by(metadata, schema),
+        last_column_id=int(metadata["last-column-id"]),
     )
 
 

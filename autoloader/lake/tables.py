@@ -322,13 +322,15 @@ def swap(
     schema_update: SchemaUpdate | None = None,
     fencing_token: int | None = None,
     batch_ids: Sequence[str] = (),
+    seen: TableState | None = None,
 ) -> int | None:
     """Make a branch's snapshot the current one of `main`, and drop the branch's name.
 
     Its batches are kept as committed from then on, and holders of lower fencing tokens are shut out.
 
     Raises:
-        LakeError: There is no such branch, or `main` moved from `expected_snapshot_id` meanwhile.
+        LakeError: There is no such branch, or `main` moved from `expected_snapshot_id` meanwhile, or a schema update
+            comes with it and the table has not the columns any more that it had when it was `seen`.
     """
 
     def stage(transaction: Transaction, table: Table) -> None:
@@ -349,6 +351,7 @@ def swap(
                 fix="run the refresh again; the table that is served is untouched.",
             )
         if schema_update is not None:
+            _check_columns(table, seen, name)
             with transaction.update_schema() as update:
                 apply_update(update, table.schema(), schema_update)
             if schema_update.partition_by is not None:
@@ -369,6 +372,18 @@ def swap(
         )
 
     return commits.commit(catalog, name, stage)
+
+
+def _check_columns(table: Table, seen: TableState | None, name: str) -> None:
+    """Columns that come with a branch get the field ids that its data files have only beside the same columns."""
+    now = (table.metadata.current_schema_id, table.metadata.last_column_id)
+    if seen is not None and now != (seen.schema_id, seen.last_column_id):
+        raise LakeError(
+            f"the rebuilt {name} was not swapped in",
+            why="somebody changed the columns of the served table meanwhile; the new ones would get other field ids than"
+            " the rebuilt files have",
+            fix="plan and apply the refresh again; the table that is served is untouched.",
+        )
 
 
 def remove_branch(catalog: Catalog, name: str, branch: str) -> None:

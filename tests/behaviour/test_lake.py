@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from pyiceberg.transforms import BucketTransform
+from pyiceberg.types import StringType
 
 from autoloader.errors import CommitConflictError, DeleteFilesError, LakeError
 from autoloader.lake import Lake, SchemaUpdate
@@ -382,6 +383,30 @@ def test_a_swap_is_refused_when_the_served_table_moved(local: Lake) -> None:
     local.remove_branch("raw.flights", "rebuild")
     local.remove_branch("raw.flights", "rebuild")
     assert len(kit.scan(local, "raw.flights")) == 6
+
+
+@pytest.mark.parametrize("stays", [True, False], ids=["added", "added and taken away"])
+def test_a_swap_that_brings_columns_is_refused_when_those_of_the_served_table_changed(
+    local: Lake, *, stays: bool
+) -> None:
+    local.create("raw.flights", FLIGHTS)
+    served = load(local, rows_of(1))
+    seen = local.table("raw.flights")
+    assert seen is not None
+    local.start_branch("raw.flights", "rebuild")
+    update = SchemaUpdate(TableSchema((ID, NAME, Column("note", Primitive("string")))))
+    select = f"SELECT 1 AS id, 'a' AS name, 'n' AS note, {kit.lineage_sql(2, 'b2')}"
+    data = kit.data_files(local, "raw.flights", select, "b2", update=update)
+    local.commit("raw.flights", kit.batch(data, "b2", branch="rebuild", foreseen=update))
+    with local._catalog.load_table("raw.flights").update_schema() as foreign:
+        foreign.add_column("comment", StringType())
+    if not stays:
+        with local._catalog.load_table("raw.flights").update_schema() as foreign:
+            foreign.delete_column("comment")
+    with pytest.raises(LakeError, match="not swapped in"):
+        local.swap("raw.flights", "rebuild", expected_snapshot_id=served, schema_update=update, seen=seen)
+    assert {row["id"] for row in kit.scan(local, "raw.flights")} == {0, 1, 2}
+    local.swap("raw.flights", "rebuild", expected_snapshot_id=served, seen=seen)  # without any it stands beside them
 
 
 def test_rollback_brings_an_earlier_snapshot_back(local: Lake) -> None:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from pyiceberg.types import StringType
 
 from autoloader.lake import Lake
 from autoloader.ledger import Ledger
@@ -247,4 +248,30 @@ def test_case_52_a_rebuild_of_the_ledger_that_wakes_forgets_no_later_loads(
     assert states(player)["c.csv"] == ("SUCCESS", 2)
     player.apply()
     assert ids(player) == [1, 3, 4]
+    settled(player)
+
+
+# ------------------------------------------------------------------ others change the columns of the table
+
+
+def test_a_rebuild_with_a_new_column_puts_no_value_into_a_column_that_others_add_meanwhile(
+    player: Player, local_store: LocalStore, at: Clock
+) -> None:
+    columns = "    schema: {new_columns: ignore, columns: [%s]}"
+    local_store.put("a.csv", "id,note\n1,one\n")
+    declare(player, local_store, columns % "{name: id, type: int}")
+    player.apply()
+    declare(player, local_store, columns % "{name: id, type: int}, {name: note, type: string}")
+
+    def another() -> None:
+        with player.iceberg("shop.orders") as table, table.update_schema() as update:
+            update.add_column("comment", StringType())
+
+    with asleep(Lake, "swap", at, another):
+        said = player.run("apply", "-y", "--refresh", "orders=full")
+    assert said.code == 1, said.out + said.err
+    assert "changed the columns of the served table meanwhile" in said.out
+    assert player.rows("shop.orders") == [{"id": 1, "comment": None}]
+    player.apply("--refresh", "orders=full")
+    assert player.rows("shop.orders") == [{"id": 1, "note": "one", "comment": None}]
     settled(player)
