@@ -380,8 +380,8 @@ def _check_columns(table: Table, seen: TableState | None, name: str) -> None:
     if seen is not None and now != (seen.schema_id, seen.last_column_id):
         raise LakeError(
             f"the rebuilt {name} was not swapped in",
-            why="somebody changed the columns of the served table meanwhile; the new ones would get other field ids than"
-            " the rebuilt files have",
+            why="somebody changed the columns of the served table meanwhile; the new ones would get other field ids"
+            " than the rebuilt files have",
             fix="plan and apply the refresh again; the table that is served is untouched.",
         )
 
