@@ -8,49 +8,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import takewhile
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from autoloader.apply import Recipe, free_dead_leases, holding, row_of, settle_rest
 from autoloader.errors import LakeError, RefusedError, SettingsError
-from autoloader.inmemory import in_memory
 from autoloader.project.answer import Answer, moment
+from autoloader.project.lineage import first_load_ns, left_out_text, skip_history, with_identity
 from autoloader.project.resolving import declared_schema
 from autoloader.render import plural
-from autoloader.sources import Source, canonical
 from autoloader.spec import NAME_RULE, is_safe_name
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from autoloader.lake import TableState
     from autoloader.ledger import BatchRow, IngestionRow, Lease
     from autoloader.project.project import Project
-    from autoloader.spec import IngestionSpec
-
-_IDENTITIES: Final = """
-WITH known AS (
-  SELECT * FROM versions v WHERE v.file_size IS NOT NULL AND EXISTS (SELECT 1 FROM held h
-    WHERE h.src_file_id = v.src_file_id AND h.file_path = v.file_path AND h.batch_id = v.batch)
-), begun AS (
-  SELECT src_file_id, file_path, min(ingested_ns) AS at_ns FROM held GROUP BY ALL
-), stored AS (
-  SELECT b.src_file_id, l.* FROM begun b JOIN listing l ON l.file_path = b.file_path
-    AND l.modified_ns <= b.at_ns - CASE WHEN l.modified_ns % $second = 0 THEN $second - 1 ELSE 0 END
-)
-SELECT h.file_path, h.src_file_id, h.rows, h.batch_id, coalesce(r.rejected_rows, 0) AS rejected_rows,
-  CASE WHEN k.src_file_id IS NULL THEN s.size_bytes ELSE k.file_size END AS size_bytes,
-  CASE WHEN k.src_file_id IS NULL THEN s.modified_ns ELSE k.modified_ns END AS modified_ns,
-  CASE WHEN k.src_file_id IS NULL THEN s.etag ELSE k.etag END AS etag,
-  CASE WHEN k.src_file_id IS NULL THEN s.version_id ELSE k.version_id END AS version_id,
-  k.data_date, k.fingerprint, k.schema_version,
-  $marks AND k.src_file_id IS NULL AND s.src_file_id IS NULL AS reload,
-  CASE WHEN $appends THEN 'changed' ELSE 'rebuilt' END AS disposition
-FROM held h LEFT JOIN rejected r ON r.src_file_id = h.src_file_id
-LEFT JOIN known k ON k.src_file_id = h.src_file_id AND k.file_path = h.file_path
-LEFT JOIN stored s ON s.src_file_id = h.src_file_id AND s.file_path = h.file_path
-WHERE h.src_file_id IS NOT NULL
-"""
-"""Every version that has rows in the table, per batch, with what is known of it."""
 
 
 def state_list(project: Project) -> Answer:
@@ -212,7 +183,10 @@ def adopt(project: Project, name: str) -> str:
         return rebuild_ledger(project, name)
     _made(project)
     with holding_alone(project, name, given_up=True) as lease:
+        skipped = skip_history(project, spec, lease, before_ns=None)
         _record(project, name, table, lease)
+    if spec.source.start == "now":
+        return f"{name} now owns {table.name}. {plural(skipped, 'file')} in storage left out (source.start: now)."
     return f"{name} now owns {table.name}. Its rows carry no lineage: files that gave them count as new."
 
 
@@ -240,11 +214,12 @@ def rebuild_ledger(project: Project, name: str) -> str:
         held = project.lake.row_counts(table.name, with_paths=True)
         rejected = project.lake.rejected_counts(table.name)
         foreign = sum(row["rows"] for row in held.to_pylist() if row["src_file_id"] is None)
+        skipped = skip_history(project, spec, lease, before_ns=first_load_ns(table, held), but=held["file_path"])
         _record(project, name, table, lease)
         tokens = [table.fence, *(int(each.summary.get("autoloader.fencing-token", 0)) for each in table.history)]
         done = project.ledger.under(lease).rebuild(
             name,
-            _with_identity(project, spec, held, rejected),
+            with_identity(project, spec, held, rejected),
             now=project.clock(),
             highest_token=max(tokens, default=0),
             highest_id=max(rejected["src_file_id"].to_pylist(), default=0),
@@ -252,7 +227,8 @@ def rebuild_ledger(project: Project, name: str) -> str:
         )
     others = f" {plural(foreign, 'row')} of it came from no file of ours." if foreign else ""
     lost = f" {plural(done.lost, 'file')} had rows that are not there any more." if done.lost else ""
-    return f"{name}: {plural(done.files, 'file')} remembered from {table.name}.{others}{lost}"
+    left_out = f" {left_out_text(skipped)}" if skipped else ""
+    return f"{name}: {plural(done.files, 'file')} remembered from {table.name}.{others}{lost}{left_out}"
 
 
 def _table(project: Project, name: str) -> TableState:
@@ -283,43 +259,6 @@ def _record(project: Project, name: str, table: TableState, lease: Lease) -> Non
         asked += [("refresh", spec.refresh.request)] if spec.refresh is not None else []
         for kind, request in asked:
             ledger.record_request(name, kind, request, now=project.clock())
-
-
-def _with_identity(project: Project, spec: IngestionSpec, held: pa.Table, rejected: pa.Table) -> pa.Table:
-    """Rows per loaded file version, with the identity of the version as far as it is known.
-
-    A version that the state remembers of the same batch has the identity that it was loaded with. Another one has that
-    of the file in storage where this cannot have changed since: a modification time of a whole second is one that S3
-    cut, it stands for any moment of that second. A file that may be newer than its rows has none and is loaded again,
-    as changed or, where `on_change` would leave its rows or refuse it, marked for it.
-    With `on_change: append` the versions of a path rightly stay side by side.
-    """
-    import pyarrow as pa
-
-    root = canonical(spec.source.path, project.place.project_dir)
-    listing = Source(root, project.specs().settings.storage).list().table
-    read_at = held["ingested_at"].cast(pa.timestamp("ns", tz="UTC")).cast(pa.int64())
-    with in_memory() as con:
-        con.register("held", held.append_column("ingested_ns", read_at))
-        con.register("listing", _with_ns(listing))
-        con.register("versions", _with_ns(project.ledger.versions(spec.name)))
-        con.register("rejected", rejected)
-        found = con.sql(
-            _IDENTITIES,
-            params={
-                "second": 1_000_000_000,
-                "appends": spec.source.on_change == "append",
-                "marks": spec.source.on_change in ("append", "fail"),
-            },
-        ).to_arrow_table()
-    at = found["modified_ns"].cast(pa.timestamp("ns", tz="UTC"))
-    return found.drop_columns("modified_ns").append_column("modified_at", at)
-
-
-def _with_ns(table: pa.Table) -> pa.Table:
-    import pyarrow as pa
-
-    return table.append_column("modified_ns", table["modified_at"].cast(pa.int64())).drop_columns("modified_at")
 
 
 @contextmanager

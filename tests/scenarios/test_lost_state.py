@@ -159,6 +159,50 @@ def test_a_rebuilt_state_gives_no_id_again_under_which_rejected_rows_are_kept(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("loaded", [True, False])
+def test_what_start_now_left_out_is_left_out_again_after_the_state_was_lost(
+    player: Player, local_store: LocalStore, loaded: bool
+) -> None:
+    columns = "    schema: {columns: [{name: day, type: long}, {name: amount, type: long}]}\n"
+    player.spec(SPEC.format(root=local_store.root).replace("}\n", ", start: now}\n", 1) + columns)
+    for day in (1, 2):
+        local_store.put(f"{day}.csv", f"day,amount\n{day},1\n")
+    local_store.put("_hidden.csv", "day,amount\n")
+    player.apply()
+    if loaded:
+        local_store.put("3.csv", "day,amount\n3,1\n")
+        player.apply()
+    (player.folder / ".autoloader" / "state.db").unlink()
+    if loaded:
+        local_store.put("4.csv", "day,amount\n4,1\n")
+    said = player.run("rebuild-ledger", "sales", "-y")
+    assert (said.code, "2 files in storage" in said.out, "source.start" in said.out) == (0, True, True)
+    player.apply()
+    assert sorted(r["day"] for r in player.rows("shop.sales")) == ([3, 4] if loaded else [])
+    player.no_changes()
+    local_store.put("2.csv", "day,amount\n2,2\n")
+    assert work(player.plan()) == {"new": 1}
+    assert "left out" not in player.run("rebuild-ledger", "sales", "-y").out
+
+
+@pytest.mark.slow
+def test_an_adopted_table_with_start_now_takes_only_what_comes_after(player: Player, local_store: LocalStore) -> None:
+    local_store.put("1.csv", "day,amount\n1,1\n")
+    player.spec(SPEC.format(root=local_store.root))
+    player.apply()
+    with player.iceberg("shop.sales") as table, table.update_schema() as update:
+        for name in ("_src_file_id", "_src_path", "_src_row", "_batch_id", "_ingested_at", "_rescued"):
+            update.delete_column(name)
+    player.run("state", "rm", "sales", "-y")
+    player.spec(SPEC.format(root=local_store.root).replace("}\n", ", start: now}\n", 1))
+    said = player.run("state", "adopt", "sales", "-y")
+    assert (said.code, "1 file in storage left out" in said.out) == (0, True)
+    player.no_changes()
+    local_store.put("2.csv", "day,amount\n2,1\n")
+    assert work(player.plan()) == {"new": 1}
+
+
+@pytest.mark.slow
 def test_rows_of_gone_files_leave_although_no_file_was_loaded_since_the_ledger_was_rebuilt(
     player: Player, local_store: LocalStore
 ) -> None:
