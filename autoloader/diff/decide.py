@@ -150,7 +150,7 @@ def _gone(rules: Rules) -> tuple[Decision, ...]:
             missing,
             text("gone from storage; its rows are kept"),
         ),
-        Decision("gone_unloaded", gone, missing, text("gone from storage; it never gave rows")),
+        Decision("gone_unloaded", gone, missing, text("gone from storage; the table has no rows of it")),
     )
 
 
@@ -265,13 +265,14 @@ def _load(rules: Rules) -> tuple[Decision, ...]:
             text("came back; its rows are not in the table"),
             _BY_WINDOW,
         ),
-        Decision("discovered", unseen, new, text("seen before, never loaded"), _BY_WINDOW),
+        Decision("discovered", unseen, new, text("seen before; the table has no rows of it"), _BY_WINDOW),
         _changed(rules),
         Decision(
             "changed_failed",
             "known",
             Disposition.CHANGED,
-            text("replaced since the failed attempt"),
+            f"CASE WHEN k_state IN ('{FileState.FAILED}', '{FileState.QUARANTINED}')"
+            " THEN 'replaced since the failed attempt' ELSE 'replaced since it was seen last' END",
             _BY_WINDOW,
         ),
         Decision(

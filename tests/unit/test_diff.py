@@ -402,3 +402,15 @@ def test_a_limit_of_files_is_exact_and_leaves_no_lane_without_a_file_unless_it_i
     assert len(keys) == limit
     assert any(key.startswith("2020") for key in keys)
     assert any(key.startswith("2016") for key in keys) is (limit > 1)
+
+
+@pytest.mark.parametrize(
+    ("state", "reason"),
+    [("FAILED", "replaced since the failed attempt"), ("SUCCESS", "replaced since it was seen last")],
+)
+def test_a_file_without_rows_that_was_replaced_is_said_to_have_failed_only_where_it_did(
+    state: str, reason: str
+) -> None:
+    before = remembered(A, state, src_file_id=None, rows=None)
+    row = only(judge([{**A, "etag": "other"}], [before]))
+    assert (row["disposition"], row["reason"]) == ("changed", reason)
