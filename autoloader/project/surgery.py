@@ -296,6 +296,8 @@ def rollback_effect(project: Project, name: str, run_id: str) -> str:
     return (
         f"{plural(len(batches), 'batch', 'batches')} of {name} after run {run_id} will be undone"
         f"; the table goes back to {'no rows' if snapshot_id is None else f'snapshot {snapshot_id}'}."
+        " Files that they loaded are loaded again by the next apply, unless the spec excludes them (source.exclude) or"
+        " is paused (status: paused)."
     )
 
 

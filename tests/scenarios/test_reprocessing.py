@@ -171,6 +171,7 @@ def test_rollback_takes_table_and_ledger_back_to_a_run(player: Player, store: St
     assert ids(player) == [1, 2]
     assert player.run("rollback", "orders", "--to-run", first["run_id"]).code == 1
     said = player.run("rollback", "orders", "--to-run", first["run_id"], "-y")
+    assert "loaded again by the next apply" in said.out + said.err
     assert said.code == 0, said.err
     assert ids(player) == [1]
     assert work(player.plan()) == {"new": 1}
