@@ -148,6 +148,7 @@ class Session:
             )
             statement.bind_stream(table.to_reader())
             statement.execute_update()
+            self._settle()
         except manager.Error as error:
             raise ledger_error(self._address, error) from error
         finally:
@@ -157,6 +158,14 @@ class Session:
             self.execute(f"CREATE UNIQUE INDEX {name}_n ON {name} (n)")
         if not self.is_sqlite:
             self.execute(f"ANALYZE {name}")
+
+    def _settle(self) -> None:
+        """After a COPY, Postgres' driver takes the transaction for ended and would say BEGIN once more inside of it.
+
+        It leaves the answer's end unread. Asked for an option of the connection, it reads that.
+        """
+        if not self.is_sqlite:
+            self._connection.get_option("adbc.connection.db_schema")
 
     @contextmanager
     def _statement(self, sql: str, values: Mapping[str, Value]) -> Iterator[Any]:

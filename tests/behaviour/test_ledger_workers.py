@@ -144,3 +144,25 @@ def test_a_plan_reads_the_state_without_the_orm_or_pandas(tmp_path: Path) -> Non
         check=False,
     )
     assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
+@pytest.mark.slow
+def test_a_server_never_hears_of_a_transaction_inside_of_one(fresh_postgres_url: str) -> None:
+    import psycopg
+    from sqlalchemy.engine import make_url
+
+    admin = make_url(fresh_postgres_url).set(drivername="postgresql").render_as_string(hide_password=False)
+
+    def complaints() -> int:
+        with psycopg.connect(admin) as connection:
+            found = connection.execute("SELECT pg_read_file(current_setting('data_directory') || '/log')").fetchone()
+        assert found is not None
+        return str(found[0]).count("already a transaction in progress")
+
+    before = complaints()
+    ledger = open_ledger(fresh_postgres_url, create=True)
+    flights(ledger)
+    lease = ledger.acquire("flights", "load", "me", 60, NOW)
+    claimed = ledger.claim("run", "flights", "live", diff(paths(2)), lease, now=NOW)
+    ledger.record(claimed.batch_id, results(claimed), 1, lease=lease, now=NOW)
+    assert complaints() == before
