@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from autoloader import __version__
 from autoloader.apply import Recipe
 from autoloader.cost import History
-from autoloader.errors import AutoloaderError, ReadError, SettingsError, SourceError
+from autoloader.errors import AutoloaderError, LakeError, ReadError, SettingsError, SourceError
 from autoloader.inventory import DIFF
 from autoloader.plan import Diagnostic, Severity
 from autoloader.planner import Asked, Looked, Recorded, Rescued, State, TableFacts, build_plan, refresh_of
@@ -60,10 +60,13 @@ def make_plan(eyes: Eyes, specs: ProjectSpecs, wishes: Wishes) -> Planned:
         looked = {name: only_left(seen, run) for name, seen in looked.items()}
     recipes, problems = _recipes(eyes, wanted, looked, failed)
     looked |= _looked_to_fill(eyes, state, recipes, history, asked)
-    for spec in (loaded.spec for loaded in wanted if loaded.spec.name in looked):
-        recorded = state.recorded(spec)
-        aside = (refresh_of(spec, recorded, asked) or ("",))[0] == "full"
-        looked[spec.name] = with_rewrites(eyes.lake, recorded, looked[spec.name], aside=aside)
+    for loaded in (each for each in wanted if each.spec.name in looked):
+        name, recorded = loaded.spec.name, state.recorded(loaded.spec)
+        aside = (refresh_of(loaded.spec, recorded, asked) or ("",))[0] == "full"
+        try:
+            looked[name] = with_rewrites(eyes.lake, recorded, looked[name], aside=aside)
+        except LakeError as error:
+            problems.append(_unreadable(loaded, error))
     rescued = rescued_of(eyes, state, recipes, tables, asked)
     plan = build_plan(
         [loaded.spec for loaded in specs.ingestions],

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -1130,4 +1131,30 @@ def test_a_table_with_lineage_keeps_it_where_new_tables_get_none(player: Player,
     put(local_store, "b.csv", 5)
     player.apply()
     assert ids(player) == [1, 5]
+    clean(player)
+
+
+@pytest.mark.slow
+def test_a_table_that_lost_data_files_is_an_error_of_its_own_ingestion(player: Player, local_store: LocalStore) -> None:
+    others = LocalStore(player.folder / "others")
+    declare(player, local_store)
+    player.spec(SPEC.format(root=others.root, source="", more="").replace("orders", "others"), "others.yml")
+    put(local_store, "a.csv", 1, 2)
+    put(others, "a.csv", 1)
+    player.apply()
+    with player.iceberg("shop.orders") as table:
+        for task in table.scan().plan_files():
+            Path(task.file.file_path.removeprefix("file://")).unlink()
+    put(local_store, "b.csv", 3)
+    put(local_store, "a.csv", 10)
+    put(others, "b.csv", 2)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("autoloader.lake.contents._only_id", lambda *_: None)  # as where files share data files
+        planned = player.run("plan")
+    assert planned.code == 1
+    assert "orders: the data files of shop.orders cannot be read" in planned.out
+    assert "others: load 1 file" in planned.out
+    player.apply("--select", "others")
+    player.apply("--refresh", "orders=full")
+    assert ids(player) == [3, 10]
     clean(player)
