@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Final, Protocol
 
-from autoloader.errors import AutoloaderError
+from autoloader.errors import AutoloaderError, FencedError
 
 if TYPE_CHECKING:
     from autoloader.ledger import Lease, LeaseKind, Ledger
@@ -45,24 +45,42 @@ def holding(keeper: Keeper, ingestion: str, kind: LeaseKind) -> Iterator[Lease]:
 
     Raises:
         LeaseBusyError: Somebody else holds one that stands against it.
+        FencedError: It was lost in the block; if by a heartbeat that failed for a reason of its own, with that.
     """
     lease = keeper.ledger.acquire(ingestion, kind, keeper.holder, keeper.lease_s, keeper.clock())
-    over = threading.Event()
-    beating = threading.Thread(target=_beat, args=(keeper, lease, over), name=f"lease-{ingestion}", daemon=True)
+    over, broken = threading.Event(), list[Exception]()
+    beating = threading.Thread(target=_beat, args=(keeper, lease, over, broken), name=f"lease-{ingestion}", daemon=True)
     beating.start()
     try:
-        yield lease
-    finally:
-        over.set()
-        beating.join()
-        with suppress(AutoloaderError):
-            keeper.ledger.unlock(lease)
+        try:
+            yield lease
+        finally:
+            over.set()
+            beating.join()
+            with suppress(AutoloaderError):
+                keeper.ledger.unlock(lease)
+    except FencedError as error:
+        if not broken:
+            raise
+        raise FencedError(
+            f"The lock {lease.id} on {ingestion} was given back by its own holder.",
+            why=f"Its heartbeat failed: {type(broken[0]).__name__}: {broken[0]}",
+            fix=error.fix,
+        ) from broken[0]
 
 
-def _beat(keeper: Keeper, lease: Lease, over: threading.Event) -> None:
-    """Heartbeats three times per lifetime. A lost lease ends them; the next use of the lease then says so."""
+def _beat(keeper: Keeper, lease: Lease, over: threading.Event, broken: list[Exception]) -> None:
+    """Heartbeats three times per lifetime. A lost lease is told by its next use.
+
+    What no one foresaw ends them, and the lease with them: it must not look alive to its holder until its time is up.
+    """
     while not over.wait(keeper.lease_s / 3):
         try:
             keeper.ledger.heartbeat(lease, keeper.clock())
         except AutoloaderError:
             continue
+        except Exception as error:
+            broken.append(error)
+            with suppress(Exception):
+                keeper.ledger.unlock(lease)
+            return
