@@ -10,7 +10,7 @@ from autoloader.apply.keeping import LEASE_S, holding
 from autoloader.apply.loading import MOST_PROBLEMS
 from autoloader.apply.recipe import Recipe
 from autoloader.apply.recording import row_of
-from autoloader.apply.recovery import Recovered, free_dead_leases, recover, settle_rest
+from autoloader.apply.recovery import Recovered, free_dead_leases, recover, rise_above_fence, settle_rest
 from autoloader.apply.report import Counts, Events, Step, Stop
 from autoloader.apply.target import Budget
 from autoloader.apply.tools import Progress, Silent, Tools
@@ -37,6 +37,7 @@ __all__ = [
     "holding",
     "note_files",
     "recover",
+    "rise_above_fence",
     "row_of",
     "settle_rest",
     "this_process",

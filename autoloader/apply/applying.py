@@ -18,7 +18,7 @@ from autoloader.apply.housekeeping import note_files
 from autoloader.apply.keeping import holding
 from autoloader.apply.loading import MOST_PROBLEMS, Loaded, load_lane, run_lane
 from autoloader.apply.recipe import Recipe
-from autoloader.apply.recovery import check_settled, settle_rest
+from autoloader.apply.recovery import check_settled, rise_above_fence, settle_rest
 from autoloader.apply.removal import delete_rows, still_gone
 from autoloader.apply.report import Counts, Step, Steps
 from autoloader.apply.staleness import check_fresh, check_removal, check_sound, done_once
@@ -148,6 +148,8 @@ def _apply_to(tools: Tools, work: Work, name: str, mine: list[Change], done: Don
     if not ready:
         return
     shared = all(_shares(change) for change in ready)
+    if name in work.recipes:
+        rise_above_fence(tools, name, _table_name(work, name))
     with _old_name_held(tools, work, name, ready), holding(tools, name, "load" if shared else "alone") as lease:
         tools = replace(tools, ledger=tools.ledger.under(lease))
         if shared:

@@ -145,6 +145,19 @@ def _uuid(tools: Tools, batch: BatchRow) -> str | None:
     return of_run or (row.table_uuid if row is not None else None)
 
 
+def rise_above_fence(tools: Tools, name: str, names: Sequence[str] = ()) -> None:
+    """Let the next lease on an ingestion have a token that its table takes; to be called before it is acquired.
+
+    A state that was lost or put back counts from below what the table has seen. Where the table may have loads that it
+    does not know of, its tokens stay as they are: by them the plan tells that it is behind.
+    """
+    row = tools.ledger.ingestion(name)
+    seen = ((row.extra if row is not None else None) or {}).get("snapshot_id")
+    for table in filter(None, (tools.lake.table(each) for each in _names(tools, name, names))):
+        if table.rows == 0 or seen is None or any(info.snapshot_id == seen for info in table.history):
+            tools.ledger.raise_tokens(table.fence)
+
+
 def close_dead_runs(tools: Tools, tables: Mapping[str, Sequence[str]]) -> int:
     """Close runs whose process died before their first batch or after their last one: no batch leads to them.
 
@@ -201,6 +214,7 @@ def free_dead_leases(tools: Tools) -> int:
 
 def _settle(tools: Tools, batch: BatchRow, found: TableState | None) -> Step:
     table = found.name if found is not None else None
+    rise_above_fence(tools, batch.ingestion, () if table is None else (table,))
     started = tools.clock()
     lease = tools.ledger.take_over(batch.batch_id, tools.holder, tools.lease_s, tools.clock())
     try:

@@ -118,6 +118,15 @@ class Leases(Part):
         with self._database.writing() as session:
             session.execute("DELETE FROM lease WHERE id = :id AND token = :token", id=lease.id, token=lease.token)
 
+    def raise_tokens(self, above: int) -> None:
+        """Lets the tokens of leases to come lie above one that this state has not given away, or does not remember."""
+        self._require()
+        project = self._project()
+        if project is None or project.next_token > above:
+            return
+        with self._database.writing() as session:
+            session.execute("UPDATE project SET next_token = :above + 1 WHERE next_token <= :above", above=above)
+
     def leases(self, ingestion: str | None = None) -> tuple[Lease, ...]:
         """All leases, those whose time is up included, by ingestion and token."""
         if not self.exists:

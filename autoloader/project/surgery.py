@@ -10,7 +10,7 @@ from dataclasses import replace
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
-from autoloader.apply import Recipe, free_dead_leases, holding, row_of, settle_rest
+from autoloader.apply import Recipe, free_dead_leases, holding, rise_above_fence, row_of, settle_rest
 from autoloader.errors import LakeError, RefusedError, SettingsError
 from autoloader.project.answer import Answer, moment
 from autoloader.project.lineage import first_load_ns, left_out_text, skip_history, with_identity
@@ -338,11 +338,14 @@ def rollback(project: Project, name: str, run_id: str) -> str:
         LakeError: The snapshot has expired.
         RefusedError: The ingestion is protected.
     """
+    from autoloader.project.applied import tools_without_engine
+
     row = _recorded(project, name)
     snapshot_id = _snapshot_at(project, name, run_id)
     table = row.table or project.spec(name).spec.destination.table
     if row.protect:
         raise RefusedError(f"{name} is protected: nothing may roll {table} back.", fix="Set protect: false and apply.")
+    rise_above_fence(tools_without_engine(project), name)
     with holding_alone(project, name) as lease:
         ledger, seen = project.ledger.under(lease), _table(project, table)
         undone = _undone(project, name, seen, run_id, snapshot_id)

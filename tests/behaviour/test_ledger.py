@@ -500,6 +500,15 @@ def test_heartbeats_keep_a_lease_alive_even_when_late(ledger: Ledger) -> None:
         ledger.heartbeat(lease, at(162))
 
 
+def test_tokens_rise_above_one_that_the_state_has_not_given_away_and_never_fall(ledger: Ledger) -> None:
+    assert ledger.acquire("flights", "load", "a", 60, NOW).token == 1
+    ledger.raise_tokens(7)
+    assert ledger.acquire("flights", "load", "a", 60, NOW).token == 8
+    ledger.raise_tokens(7)
+    ledger.raise_tokens(0)
+    assert ledger.acquire("flights", "load", "a", 60, NOW).token == 9
+
+
 def test_a_broken_lease_is_audited_and_its_batch_unfinished(ledger: Ledger) -> None:
     lease = ledger.acquire("flights", "load", "a", 600, NOW)
     ledger.claim("run", "flights", "live", diff(paths(1)), lease, now=NOW)

@@ -310,6 +310,32 @@ def test_a_state_older_than_a_rebuild_of_its_table_is_refused_although_the_snaps
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("lost", [True, False])
+def test_a_state_that_counts_from_below_the_fence_of_an_emptied_table_loads_into_it_at_once(
+    player: Player, local_store: LocalStore, lost: bool
+) -> None:
+    """It was lost, or put back to a copy of before: its tokens are lower than what the table has seen."""
+    state, copy = player.folder / ".autoloader" / "state.db", player.folder / "copy.db"
+    player.spec(SPEC.format(root=local_store.root))
+    local_store.put("1.csv", "day,amount\n1,1\n")
+    player.apply()
+    copy_state(state, copy)
+    for _ in range(3):
+        player.apply("--reingest", "sales=*")
+    player.apply("--refresh", "sales=new-only")
+    assert player.rows("shop.sales") == []
+    state.unlink()
+    if not lost:
+        copy_state(copy, state)
+    local_store.put("2.csv", "day,amount\n2,2\n")
+    player.apply()
+    rows = [(1, 1)] * lost + [(2, 2)]  # a state that knows nothing loads what is there
+    assert sorted((r["day"], r["amount"]) for r in player.rows("shop.sales")) == rows
+    player.apply()
+    assert sorted((r["day"], r["amount"]) for r in player.rows("shop.sales")) == rows
+
+
+@pytest.mark.slow
 def test_verify_finds_a_file_version_whose_rows_were_committed_by_two_batches(
     player: Player, local_store: LocalStore
 ) -> None:
