@@ -201,7 +201,7 @@ def _settled(rules: Rules) -> tuple[Decision, ...]:
     exhausted = f"same AND k_state = '{FileState.FAILED}' AND k_retry_count >= {rules.max_attempts}"
     error = "coalesce(': ' || k_error, '')"
     table = [
-        Decision("came_back", f"{back} AND k_src_file_id IS NOT NULL", done, text(BACK_REASON)),
+        Decision("came_back", f"{back} AND k_src_file_id IS NOT NULL AND k_error IS NULL", done, text(BACK_REASON)),
         Decision("came_back_settled", f"{back} AND {settled}", done, text(SETTLED_BACK_REASON)),
         Decision("touched", f"{success} AND moved_time", Disposition.TOUCHED, text("same bytes under a newer time")),
         Decision("done", success, done, text("loaded, unchanged")),
@@ -255,6 +255,14 @@ def _load(rules: Rules) -> tuple[Decision, ...]:
             f"same AND k_state = '{FileState.PROCESSING}'",
             retry,
             text("the run that had claimed it died"),
+            _BY_WINDOW,
+            replaced,
+        ),
+        Decision(
+            "returned_failed",
+            f"same AND k_state = '{FileState.MISSING}' AND k_src_file_id IS NOT NULL",
+            retry,
+            "'came back; it had failed' || coalesce(': ' || k_error, '')",
             _BY_WINDOW,
             replaced,
         ),

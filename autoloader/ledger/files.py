@@ -73,7 +73,8 @@ _SLICE: Final = {
     " ON l.id = b.lease AND l.token = b.token WHERE b.batch_id = f.batch AND l.expires_at > :now)"
     " ELSE false END",
     "batch_id": "f.batch",
-    "attempt_replaces": "CASE WHEN f.src_file_id IS NOT NULL AND f.state IN ('FAILED', 'PROCESSING') THEN"
+    "attempt_replaces": "CASE WHEN f.src_file_id IS NOT NULL AND (f.state IN ('FAILED', 'PROCESSING')"
+    " OR f.state = 'MISSING' AND f.error IS NOT NULL) THEN"
     " (SELECT CASE WHEN b.replaces IS NOT NULL THEN f.src_file_id END FROM batch_file b"
     " WHERE b.batch = f.batch AND b.ingestion = f.ingestion AND b.file_path = f.file_path) END",
 }

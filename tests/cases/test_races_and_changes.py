@@ -726,6 +726,31 @@ def test_a_source_that_is_suddenly_empty_or_has_lost_more_than_half_waits_for_a_
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("on_change", ["replace", "append"])
+def test_a_replacement_that_failed_is_no_more_loaded_when_it_was_away_and_comes_back(
+    player: Player, local_store: LocalStore, on_change: str
+) -> None:
+    for number in (1, 2, 3):
+        put(local_store, f"{number}.csv", number)
+    declare(player, local_store, f", on_change: {on_change}")
+    player.apply()
+    local_store.put("1.csv", "id,n\n10,1\nnone,1\n")
+    player.apply()
+    assert len(files(player, "QUARANTINED")) == 1
+    (local_store.folder / "1.csv").rename(player.folder / "away")
+    player.apply()
+    (player.folder / "away").rename(local_store.folder / "1.csv")
+    assert work(player.plan()) == {"retry": 1}
+    player.apply()
+    assert len(files(player, "QUARANTINED")) == 1
+    declare(player, local_store, f", on_change: {on_change}", "    schema: {max_bad_rows: 100%}")
+    player.apply("--reingest", "orders=state:QUARANTINED")
+    assert 10 in ids(player)
+    clean(player)
+    player.no_changes()
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("by", ["start: now", "refresh: new-only"])
 def test_a_file_that_was_settled_without_rows_stays_so_when_it_comes_back(
     player: Player, local_store: LocalStore, by: str

@@ -83,6 +83,7 @@ def test_on_change_decides_over_a_replaced_file(on_change: str, disposition: str
         ("PROCESSING", {"claimed": False}, "retry"),
         ("DISCOVERED", {}, "new"),
         ("MISSING", {"src_file_id": 7}, "done"),
+        ("MISSING", {"src_file_id": 7, "error": "it is broken"}, "retry"),
         ("MISSING", {}, "new"),
         ("MISSING", {"rows": 0}, "done"),
         ("MISSING", {"rows": 0, "error": "it is broken"}, "new"),
