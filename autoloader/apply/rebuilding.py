@@ -155,8 +155,8 @@ def empty_table(tools: Tools, target: Target, lease: Lease) -> int:
     """
     seen = tools.lake.table(target.table)
     tools.ledger.check_lease(lease)
-    tools.lake.rollback(target.table, None, fencing_token=lease.token, seen=seen)
-    return tools.ledger.clear_rows(target.ingestion, target.run_id, now=tools.clock())
+    emptied = tools.lake.rollback(target.table, None, fencing_token=lease.token, seen=seen)
+    return tools.ledger.clear_rows(target.ingestion, target.run_id, now=tools.clock(), snapshot_id=emptied)
 
 
 def _check_whole(target: Target, loaded: Loaded) -> None:

@@ -320,7 +320,7 @@ class Lake:
         *,
         fencing_token: int | None = None,
         seen: TableState | None = None,
-    ) -> None:
+    ) -> int | None:
         """Make an earlier snapshot the current one; None = take all rows out, in a new snapshot.
 
         Args:
@@ -329,14 +329,20 @@ class Lake:
             fencing_token: Commits under a lower one are refused from then on.
             seen: The table as its rows were counted, before the lease was last checked; None = as it is now.
 
+        Returns:
+            The table's snapshot from then on.
+
         Raises:
             ShutOutError: Somebody had the table alone meanwhile, or committed to it since it was `seen`.
         """
         with explained(f"{name} cannot be rolled back"):
             if snapshot_id is None:
-                self._work.truncate(self._catalog, name, {"autoloader.rollback": "all"}, fencing_token, seen)
+                found: int | None = self._work.truncate(
+                    self._catalog, name, {"autoloader.rollback": "all"}, fencing_token, seen
+                )
             else:
-                self._work.rollback(self._catalog, name, snapshot_id, fencing_token, seen)
+                found = self._work.rollback(self._catalog, name, snapshot_id, fencing_token, seen)
+            return found
 
     # ------------------------------------------------------------------ content
 

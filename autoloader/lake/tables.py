@@ -395,7 +395,7 @@ def remove_branch(catalog: Catalog, name: str, branch: str) -> None:
 
 def rollback(
     catalog: Catalog, name: str, snapshot_id: int, fencing_token: int | None = None, seen: TableState | None = None
-) -> None:
+) -> int | None:
     """Make an earlier snapshot of `main` the current one; holders of lower fencing tokens are shut out.
 
     Raises:
@@ -418,7 +418,7 @@ def rollback(
         if fencing_token is not None:
             transaction.set_properties(keepsakes.with_fence(table.properties, fencing_token))
 
-    commits.commit(catalog, name, stage)
+    return commits.commit(catalog, name, stage)
 
 
 def truncate(

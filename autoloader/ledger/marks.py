@@ -121,7 +121,14 @@ class Marks(Part):
             )
 
     def clear_rows(
-        self, ingestion: str, run_id: str, *, now: datetime, below: int | None = None, settled: bool = True
+        self,
+        ingestion: str,
+        run_id: str,
+        *,
+        now: datetime,
+        below: int | None = None,
+        settled: bool = True,
+        snapshot_id: int | None = None,
     ) -> int:
         """The table no longer holds the rows of these files: a refresh left them out.
 
@@ -134,6 +141,7 @@ class Marks(Part):
             below: Only versions with a smaller src_file_id; None: all.
             settled: They count as loaded all the same, with no rows; else they are as if never seen, for when they are
                 asked for.
+            snapshot_id: The table's snapshot that has their rows no more; None: other batches of the run tell.
         """
         self._require()
         rows = "0" if settled else "NULL"  # 0 is how a file that is settled is known from one whose rows were taken out
@@ -157,12 +165,13 @@ class Marks(Part):
             )
             session.execute(
                 "INSERT INTO batch (batch_id, run_id, ingestion, lane, state, token, sequence, files,"
-                " size_bytes, claimed_at, recorded_at) VALUES (:batch, :run_id, :ingestion, 'refresh',"
-                " 'recorded', 0, :sequence, 0, 0, :now, :now)",
+                " size_bytes, snapshot_id, claimed_at, recorded_at) VALUES (:batch, :run_id, :ingestion, 'refresh',"
+                " 'recorded', 0, :sequence, 0, 0, :snapshot_id, :now, :now)",
                 batch=batch_id,
                 run_id=run_id,
                 ingestion=ingestion,
                 sequence=first + cleared,
+                snapshot_id=snapshot_id,
                 now=check_aware(now),
             )
             write_audit(session, "rows cleared", ingestion, now, detail={"files": cleared, "run": run_id})

@@ -316,18 +316,27 @@ def _undone(project: Project, name: str, table: TableState, run_id: str, snapsho
             return batch.batch_id in later
         return batch.snapshot_id in newer or snapshot_id is None
 
-    recorded = [batch for batch in project.ledger.batches(ingestion=name) if batch.state == "recorded"]
-    return [batch.batch_id for batch in recorded if leaves(batch)]
+    return [batch.batch_id for batch in _recorded_batches(project, name) if leaves(batch)]
+
+
+def _recorded_batches(project: Project, name: str) -> list[BatchRow]:
+    return [batch for batch in project.ledger.batches(ingestion=name) if batch.state == "recorded"]
 
 
 def _snapshot_at(project: Project, name: str, run_id: str) -> int | None:
-    """The table's snapshot at the end of a run: its own last one, or that of the run before it."""
-    before: int | None = None
-    for run in project.ledger.runs(name):
-        before = run.snapshot_id if run.snapshot_id is not None else before
-        if run.run_id == run_id:
-            return before
-    raise SettingsError(f"There is no run {run_id!r} of {name}.", fix="See the runs:\n  autoloader runs")
+    """The table's snapshot at the end of a run: its own last one, or the last one that was recorded before it.
+
+    In the order of recording, not by time: clocks differ, and are set back.
+    """
+    run = project.ledger.run(run_id)
+    if run is None or run.ingestion != name:
+        raise SettingsError(f"There is no run {run_id!r} of {name}.", fix="See the runs:\n  autoloader runs")
+    if run.snapshot_id is not None:
+        return run.snapshot_id
+    later = frozenset(project.ledger.batches_after(name, run_id))
+    before = [batch for batch in _recorded_batches(project, name) if batch.batch_id not in later]
+    found = sorted((batch for batch in before if batch.snapshot_id is not None), key=lambda batch: batch.sequence or 0)
+    return found[-1].snapshot_id if found else None
 
 
 def rollback(project: Project, name: str, run_id: str) -> str:
@@ -341,12 +350,12 @@ def rollback(project: Project, name: str, run_id: str) -> str:
     from autoloader.project.applied import tools_without_engine
 
     row = _recorded(project, name)
-    snapshot_id = _snapshot_at(project, name, run_id)
     table = row.table or project.spec(name).spec.destination.table
     if row.protect:
         raise RefusedError(f"{name} is protected: nothing may roll {table} back.", fix="Set protect: false and apply.")
     rise_above_fence(tools_without_engine(project), name)
     with holding_alone(project, name) as lease:
+        snapshot_id = _snapshot_at(project, name, run_id)  # what died is recorded by now
         ledger, seen = project.ledger.under(lease), _table(project, table)
         undone = _undone(project, name, seen, run_id, snapshot_id)
         ledger.check_lease(lease)

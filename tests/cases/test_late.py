@@ -275,3 +275,45 @@ def test_a_rebuild_with_a_new_column_puts_no_value_into_a_column_that_others_add
     player.apply("--refresh", "orders=full")
     assert player.rows("shop.orders") == [{"id": 1, "note": "one", "comment": None}]
     settled(player)
+
+
+# ------------------------------------------------------------------ back to the end of a run
+
+
+def runs(player: Player) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = player.run("runs", "--format", "json").json["runs"]
+    return found
+
+
+def test_a_run_after_the_clock_was_set_back_is_still_the_later_one(
+    player: Player, local_store: LocalStore, at: Clock
+) -> None:
+    put(local_store, "a.csv", 1, 2)
+    declare(player, local_store)
+    player.apply()
+    at.move(hours=-1)
+    put(local_store, "empty.csv")
+    player.apply()
+    [later] = [run["run_id"] for run in runs(player) if run["snapshot_id"] is None]
+    said = player.run("rollback", "orders", "--to-run", later, "-y")
+    assert said.code == 0, said.out + said.err
+    assert ids(player) == [1, 2]
+    settled(player)
+
+
+def test_who_goes_back_to_a_run_that_emptied_the_table_finds_it_empty(player: Player, local_store: LocalStore) -> None:
+    put(local_store, "a.csv", 1)
+    declare(player, local_store)
+    player.apply()
+    player.apply("--refresh", "orders=new-only")
+    put(local_store, "b.csv", 2)
+    player.apply()
+    first, emptied, _ = (run["run_id"] for run in runs(player))
+    assert player.run("rollback", "orders", "--to-run", emptied, "-y").code == 0
+    assert ids(player) == []
+    assert player.run("verify", "orders").code == 0
+    assert player.run("rollback", "orders", "--to-run", first, "-y").code == 0
+    assert ids(player) == [1]
+    player.apply()
+    assert ids(player) == [1, 2]
+    settled(player)
