@@ -106,6 +106,10 @@ class LedgerError(AutoloaderError):
     """The state database cannot be reached, read, migrated or written."""
 
 
+class StateLostError(LedgerError):
+    """The state's server went away in the middle of something: whether that was done, the next apply finds out."""
+
+
 class FencedError(LedgerError):
     """A lease was lost: its time ran out and somebody took over, or it was broken. Nothing was written."""
 

@@ -24,13 +24,13 @@ from autoloader.apply.report import Counts, Step, Steps
 from autoloader.apply.staleness import check_fresh, check_removal, check_sound, done_once
 from autoloader.apply.target import Budget, Target
 from autoloader.apply.tools import Tools
-from autoloader.errors import AutoloaderError, is_interrupt
+from autoloader.errors import AutoloaderError, IncompleteError, StateLostError, is_interrupt
 from autoloader.inventory import WORK, Disposition
 from autoloader.plan import Action, Basis, Change, Plan
 from autoloader.planner import WAITING
 
 if TYPE_CHECKING:
-    from autoloader.ledger import IngestionRow, Lease
+    from autoloader.ledger import IngestionRow, Lease, RunRow
 
 INCOMPLETE: Final = 6
 REFUSED: Final = 3
@@ -131,9 +131,14 @@ def apply_plan(tools: Tools, work: Work) -> Done:
         try:
             _apply_to(tools, work, name, mine, done)
         except AutoloaderError as error:
-            done.errors.append((name, error))
+            done.errors.append((name, _resumable(error)))
             tools.events.send("failed", ingestion=name, error=str(error))
     return done
+
+
+def _resumable(error: AutoloaderError) -> AutoloaderError:
+    """A state that was lost in the middle leaves nothing that the next apply does not find: it has only to be run."""
+    return IncompleteError(error.what, why=error.why, fix=error.fix) if isinstance(error, StateLostError) else error
 
 
 def _by_ingestion(all_changes: tuple[Change, ...]) -> Iterator[tuple[str, list[Change]]]:
@@ -365,13 +370,14 @@ def _load(tools: Tools, work: Work, change: Change, lease: Lease, done: Done, st
     except BaseException as error:
         resumable = isinstance(error, AutoloaderError) or is_interrupt(error)
         with suppress(AutoloaderError):  # the state may be what is gone; recovery closes the run then
-            tools.ledger.finish_run(
+            run = tools.ledger.finish_run(
                 run_id,
                 "incomplete" if resumable else "failed",
                 now=tools.clock(),
                 actual_s=time.monotonic() - started,
                 error=str(error) or type(error).__name__,
             )
+            done.counts.add(_recorded(run))
         raise
     elapsed_s = time.monotonic() - started
     tools.ledger.finish_run(
@@ -388,6 +394,17 @@ def _load(tools: Tools, work: Work, change: Change, lease: Lease, done: Done, st
     if loaded.stopped is not None:
         done.code = gravest(done.code, INCOMPLETE)
     return loaded.stopped is None and loaded.left is None
+
+
+def _recorded(run: RunRow) -> Counts:
+    """What a run that broke off had loaded by then."""
+    return Counts(
+        files=run.files - run.failed_files,
+        rows=run.rows,
+        rejected_rows=run.rejected_rows,
+        bytes=run.size_bytes,
+        failed=run.failed_files,
+    )
 
 
 def _run_facts(tools: Tools, recipe: Recipe, change: Change, lane: str) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from autoloader.errors import AutoloaderError, LedgerError, LockBusyError
+from autoloader.errors import AutoloaderError, LedgerError, LockBusyError, StateLostError
 from autoloader.ledger.address import Address
 
 _DRIVERS_MARK: Final = re.compile(r"^[A-Z_]+: \[[A-Za-z]+\] ")
@@ -41,8 +41,13 @@ _SQLITE: Final = (
 )
 
 
-def ledger_error(address: Address, error: BaseException) -> AutoloaderError:
+def ledger_error(address: Address, error: BaseException, *, connected: bool = False) -> AutoloaderError:
     """The error to raise for a driver's or the operating system's.
+
+    Args:
+        address: The database.
+        error: What was raised.
+        connected: Whether it was connected to: a server that is away by now was lost in the middle.
 
     Returns:
         A `LockBusyError` where somebody else holds the database, else a `LedgerError`.
@@ -55,7 +60,14 @@ def ledger_error(address: Address, error: BaseException) -> AutoloaderError:
         return _sqlite_error(address, first)
     if isinstance(error, ImportError):
         return LedgerError("Postgres drivers are not installed.", why=first, fix="pip install 'autoloader[postgres]'")
-    return _server_error(address, first, getattr(error, "sqlstate", None) or "")
+    sqlstate = getattr(error, "sqlstate", None) or ""
+    if connected and is_away(text, sqlstate):
+        return StateLostError(
+            f"The connection to the state {address.label} was lost.",
+            why=first,
+            fix="See that its server is running, then run the same command again: nothing is loaded twice.",
+        )
+    return _server_error(address, first, sqlstate)
 
 
 def _sqlite_error(address: Address, text: str) -> AutoloaderError:

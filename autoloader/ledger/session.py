@@ -56,7 +56,7 @@ class Session:
         try:
             self._connection.commit()
         except manager.Error as error:
-            raise ledger_error(self._address, error) from error
+            raise ledger_error(self._address, error, connected=True) from error
 
     def rollback(self) -> None:
         """Undoes the transaction. Says nothing if the connection is gone: then it is undone anyway."""
@@ -83,7 +83,7 @@ class Session:
             with self._statement(sql, values) as statement:
                 return int(statement.execute_update())
         except manager.Error as error:
-            raise ledger_error(self._address, error) from error
+            raise ledger_error(self._address, error, connected=True) from error
 
     def query(self, sql: str, **values: Value) -> pa.Table:
         """Runs a statement that returns rows, in the types that the driver finds in them."""
@@ -94,7 +94,7 @@ class Session:
                 stream, _ = statement.execute_query()
                 return pa.RecordBatchReader.from_stream(stream).read_all()
         except (manager.Error, pa.ArrowException, OSError) as error:
-            raise ledger_error(self._address, error) from error
+            raise ledger_error(self._address, error, connected=True) from error
 
     def read(self, schema: pa.Schema, sql: str, **values: Value) -> pa.Table:
         """Runs a SELECT whose columns are those of `schema`, in its order.
@@ -150,7 +150,7 @@ class Session:
             statement.execute_update()
             self._settle()
         except manager.Error as error:
-            raise ledger_error(self._address, error) from error
+            raise ledger_error(self._address, error, connected=True) from error
         finally:
             statement.close()
         self.execute(f"CREATE UNIQUE INDEX {name}_key ON {name} ({key})")

@@ -12,8 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from autoloader.errors import AutoloaderError, LedgerError, LockBusyError
+from autoloader.errors import AutoloaderError, LedgerError, LockBusyError, StateLostError
 from autoloader.ledger import open_ledger
+from autoloader.ledger.address import parse_address
+from autoloader.ledger.connection import Database
 from tests.behaviour.ledger_kit import NOW, diff, flights, load, paths
 
 
@@ -216,3 +218,27 @@ def test_a_user_who_may_only_read_is_told_before_anything_is_to_be_written(fresh
     with psycopg.connect(admin, autocommit=True) as connection:
         connection.execute("DROP OWNED BY onlooker")
         connection.execute("DROP ROLE onlooker")
+
+
+def test_a_server_that_is_lost_in_the_middle_is_said_to_be_lost_and_not_unreachable(fresh_postgres_url: str) -> None:
+    import psycopg
+    from sqlalchemy.engine import make_url
+
+    admin = make_url(fresh_postgres_url).set(drivername="postgresql").render_as_string(hide_password=False)
+
+    def broken_off() -> None:
+        with Database(parse_address(fresh_postgres_url)).writing() as session:
+            session.execute("CREATE TABLE half (n bigint)")
+            with psycopg.connect(admin, autocommit=True) as connection:
+                connection.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'autoloader'"
+                    " AND datname = current_database()"
+                )
+            session.execute("INSERT INTO half VALUES (1)")
+
+    with pytest.raises(StateLostError) as lost:
+        broken_off()
+    assert "was lost" in lost.value.what
+    assert "nothing is loaded twice" in lost.value.fix
+    with psycopg.connect(admin) as connection:
+        assert connection.execute("SELECT to_regclass('half')").fetchone() == (None,)

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from autoloader.errors import StateLostError
+from autoloader.ledger import Ledger
 from tests.clock import Clock
 from tests.playing import LocalStore, Player, work
 
@@ -354,6 +356,32 @@ def test_a_complete_run_leaves_nothing_to_resume(player: Player, local_store: Lo
     assert said.json["operations"] == []
     assert f"Run {run_id} is complete" in said.err
     assert ids(player) == [0]
+
+
+def test_a_state_that_is_lost_in_the_middle_leaves_the_rest_to_the_next_apply(
+    player: Player, local_store: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(4):
+        put(local_store, f"{number}.csv", number)
+    declare(player, local_store)
+    record, recorded = Ledger.record, list[str]()
+
+    def lost_at_the_third(ledger: Ledger, batch_id: str, *args: Any, **options: Any) -> Any:
+        recorded.append(batch_id)
+        if len(recorded) == 3:
+            raise StateLostError("The connection to the state was lost.", why="server closed the connection")
+        return record(ledger, batch_id, *args, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setenv("AUTOLOADER_BATCH_FILES", "1")
+        patched.setattr(Ledger, "record", lost_at_the_third)
+        said = player.run("apply", "-y", "--format", "json")
+    assert said.code == 6, said.out
+    assert (said.json["totals"]["files"], said.json["totals"]["rows"]) == (2, 2)
+    assert "was lost" in said.json["errors"][0]["error"]
+    player.apply()
+    assert ids(player) == [0, 1, 2, 3]
+    assert player.run("verify", "orders").code == 0
 
 
 # ------------------------------------------------------------------ which key does what, through the commands
