@@ -104,6 +104,17 @@ def _is_whole_second(moment_ns: pa.ChunkedArray) -> pa.ChunkedArray:
     return pc.equal(pc.multiply(pc.divide(moment_ns, _SECOND_NS), _SECOND_NS), moment_ns)
 
 
+def emptied_text(table: TableState) -> str:
+    """What cannot be known of files whose rows a refresh or a rollback took out, after a blank; empty: nothing was."""
+    at = next((info.committed_at for info in table.history if info.summary.get("autoloader.rollback") == "all"), None)
+    if at is None:
+        return ""
+    return (
+        f" It was emptied at {at:%Y-%m-%dT%H:%M:%SZ} (refresh: new-only, or a rollback): files from before that have no"
+        " row in it count as new; to leave them out, set source.start to that time."
+    )
+
+
 def left_out_text(files: int) -> str:
     """What `skip_history` did for a table that was loaded before, as a sentence."""
     return (

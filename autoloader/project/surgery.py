@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from autoloader.apply import Recipe, free_dead_leases, holding, rise_above_fence, row_of, settle_rest
 from autoloader.errors import LakeError, RefusedError, SettingsError
 from autoloader.project.answer import Answer, moment
-from autoloader.project.lineage import first_load_ns, left_out_text, skip_history, with_identity
+from autoloader.project.lineage import emptied_text, first_load_ns, left_out_text, skip_history, with_identity
 from autoloader.project.resolving import declared_schema
 from autoloader.render import plural
 from autoloader.spec import NAME_RULE, is_safe_name
@@ -214,6 +214,7 @@ def rebuild_ledger(project: Project, name: str) -> str:
         held = project.lake.row_counts(table.name, with_paths=True)
         rejected = project.lake.rejected_counts(table.name)
         foreign = sum(row["rows"] for row in held.to_pylist() if row["src_file_id"] is None)
+        emptied = emptied_text(table) if project.ledger.ingestion(name) is None else ""
         skipped = skip_history(project, spec, lease, before_ns=first_load_ns(table, held), but=held["file_path"])
         _record(project, name, table, lease)
         tokens = [table.fence, *(int(each.summary.get("autoloader.fencing-token", 0)) for each in table.history)]
@@ -228,7 +229,7 @@ def rebuild_ledger(project: Project, name: str) -> str:
     others = f" {plural(foreign, 'row')} of it came from no file of ours." if foreign else ""
     lost = f" {plural(done.lost, 'file')} had rows that are not there any more." if done.lost else ""
     left_out = f" {left_out_text(skipped)}" if skipped else ""
-    return f"{name}: {plural(done.files, 'file')} remembered from {table.name}.{others}{lost}{left_out}"
+    return f"{name}: {plural(done.files, 'file')} remembered from {table.name}.{others}{lost}{left_out}{emptied}"
 
 
 def _table(project: Project, name: str) -> TableState:

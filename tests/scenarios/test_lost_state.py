@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import time
 from contextlib import closing
@@ -183,6 +184,26 @@ def test_what_start_now_left_out_is_left_out_again_after_the_state_was_lost(
     local_store.put("2.csv", "day,amount\n2,2\n")
     assert work(player.plan()) == {"new": 1}
     assert "left out" not in player.run("rebuild-ledger", "sales", "-y").out
+
+
+@pytest.mark.slow
+def test_a_rebuilt_ledger_says_how_files_stay_out_whose_rows_a_refresh_took_out(
+    player: Player, local_store: LocalStore
+) -> None:
+    local_store.put("1.csv", "day,amount\n1,1\n")
+    os.utime(local_store.folder / "1.csv", (time.time() - 60,) * 2)
+    player.spec(SPEC.format(root=local_store.root))
+    player.apply()
+    player.apply("--refresh", "sales=new-only")
+    local_store.put("2.csv", "day,amount\n2,1\n")
+    os.utime(local_store.folder / "2.csv", (time.time() + 60,) * 2)
+    player.apply()
+    assert "emptied" not in player.run("rebuild-ledger", "sales", "-y").out
+    (player.folder / ".autoloader" / "state.db").unlink()
+    said = player.run("rebuild-ledger", "sales", "-y").out
+    [start] = re.findall(r"It was emptied at (\S+) \(refresh: new-only", said)
+    player.spec(SPEC.format(root=local_store.root).replace("}\n", f", start: {start}}}\n", 1))
+    assert work(player.plan()) == {"changed": 1}  # 2.csv, which is newer than its batch
 
 
 @pytest.mark.slow
