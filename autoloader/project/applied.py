@@ -261,9 +261,7 @@ def plan_and_warm(
         recovered = tuple(step for step in found if step.status == "done")  # the others are tried once more
         _wait_for_retries(project, talk)
     if wishes.resume is not None:
-        run = run_of(project.ledger, wishes.resume)
-        check_resumable(project, run)
-        wishes = replace(wishes, select=(run.ingestion,))
+        check_resumable(project, run_of(project.ledger, wishes.resume))
     planned = replace(make_plan(project.eyes(talk), project.specs(), wishes), recovered=recovered)
     _warm(engines, planned)
     return planned, engines

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from autoloader import __version__
@@ -42,6 +43,9 @@ def make_plan(eyes: Eyes, specs: ProjectSpecs, wishes: Wishes) -> Planned:
         LedgerError: The state cannot be read.
     """
     state = state_of(eyes.ledger)
+    run = None if wishes.resume is None else run_of(eyes.ledger, wishes.resume)
+    if run is not None:
+        wishes = replace(wishes, select=(run.ingestion,))
     asked = _asked(specs, state, wishes, eyes)
     wanted = [
         loaded for loaded in specs.ingestions if asked.takes(loaded.spec.name) and loaded.spec.name not in asked.not_due
@@ -55,8 +59,7 @@ def make_plan(eyes: Eyes, specs: ProjectSpecs, wishes: Wishes) -> Planned:
         removed = [recorded for recorded in gone if asked.takes(recorded.name)]
         tables = _tables(eyes, [loaded.spec for loaded in wanted], removed, state)
         looked, failed = look_at_all(eyes, [loaded.spec for loaded in wanted], state, history, asked)
-    if wishes.resume is not None:
-        run = run_of(eyes.ledger, wishes.resume)
+    if run is not None:
         looked = {name: only_left(seen, run) for name, seen in looked.items()}
     recipes, problems = _recipes(eyes, wanted, looked, failed)
     looked |= _looked_to_fill(eyes, state, recipes, history, asked)
