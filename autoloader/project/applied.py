@@ -437,7 +437,9 @@ def _one_pass(
 def _with_recovered(project: Project, done: Done, recovered: Recovered, planned: Planned, events: Events) -> Done:
     """What came of a pass, with what was settled before it. What is still open is an error where it was planned for."""
     done.steps[:0] = recovered.steps
-    mine = {basis.ingestion for basis in planned.plan.basis} - {name for name, _ in done.errors}
+    blocks = {change.ingestion: change.blocked.by for change in planned.plan.changes if change.blocked is not None}
+    told = {name for name, by in blocks.items() if by == "table-missing"}  # refused for the same reason
+    mine = {basis.ingestion for basis in planned.plan.basis} - {name for name, _ in done.errors} - told
     if recovered.errors:
         mine &= {batch.ingestion for batch in project.ledger.unfinished(now=project.clock())}
     done.errors.extend(each for each in recovered.errors if each[0] in mine)
