@@ -14,6 +14,7 @@ from autoloader.apply.recovery import Recovered, free_dead_leases, recover, rise
 from autoloader.apply.report import Counts, Events, Step, Stop
 from autoloader.apply.target import Budget
 from autoloader.apply.tools import Progress, Silent, Tools
+from autoloader.apply.undone import undone_batches, with_undone
 
 __all__ = [
     "INCOMPLETE",
@@ -41,4 +42,6 @@ __all__ = [
     "row_of",
     "settle_rest",
     "this_process",
+    "undone_batches",
+    "with_undone",
 ]

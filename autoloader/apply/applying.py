@@ -24,6 +24,7 @@ from autoloader.apply.report import Counts, Step, Steps
 from autoloader.apply.staleness import check_fresh, check_removal, check_sound, done_once
 from autoloader.apply.target import Budget, Target
 from autoloader.apply.tools import Tools
+from autoloader.apply.undone import versions_back
 from autoloader.errors import AutoloaderError, IncompleteError, StateLostError, is_interrupt
 from autoloader.inventory import WORK, Disposition
 from autoloader.plan import Action, Basis, Change, Plan
@@ -479,7 +480,7 @@ def _target(
         branch=branch,
         foreseen=foreseen,
         quarantine=recipe.spec.table_schema.on_bad_row == "quarantine",
-        astray=recipe.spec.source.on_change != "append" and recording.has_gone_astray(tools, row),
+        back=versions_back(tools, row),
     )
 
 

@@ -21,7 +21,7 @@ from autoloader import loader
 from autoloader.apply import growing
 from autoloader.apply.batching import split_into_batches, spread_over_tasks
 from autoloader.apply.blobs import to_blob
-from autoloader.apply.removal import Swapped, all_versions, commit_swap
+from autoloader.apply.removal import Swapped, commit_swap
 from autoloader.apply.report import Counts, Steps
 from autoloader.apply.target import Budget, Target
 from autoloader.apply.tools import Tools
@@ -282,8 +282,9 @@ def commit_batch(
     )
     replaced = files.filter(pc.is_in(files["src_file_id"], loaded["src_file_id"].combine_chunks()))
     leaving = replaced["replaces"].drop_null().combine_chunks() if target.branch is None else pa.array([], pa.int64())
-    if target.astray and target.branch is None:
-        leaving = all_versions(tools, target.ingestion, replaced)
+    if target.back is not None and target.branch is None:
+        back = target.back.filter(pc.is_in(target.back["file_path"], replaced["file_path"].combine_chunks()))
+        leaving = pc.unique(pa.concat_arrays([leaving, back["src_file_id"].combine_chunks()]))
     data_files = results.filter(pc.equal(results["kind"], "data_file"))
     return commit_swap(tools, target, batch_id, data_files, leaving, lease)
 

@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from autoloader import schema as schemas
 from autoloader.apply.recipe import Recipe
 from autoloader.apply.staleness import done_once, with_plan
 from autoloader.apply.tools import Tools
+from autoloader.apply.undone import undone_batches, with_undone
 from autoloader.spec import data_fingerprint, dialect_keys, metadata_fingerprint, spec_digest
 
 if TYPE_CHECKING:
     from autoloader.ledger import IngestionRow, Lease
-
-_ASTRAY: Final = "astray"
 
 
 def row_of(recipe: Recipe, before: IngestionRow | None, **changes: Any) -> IngestionRow:
@@ -102,29 +101,17 @@ def once(tools: Tools, name: str, plan_id: str, step: str, lease: Lease) -> Iter
     tools.ledger.amend_ingestion(name, noted, now=tools.clock(), actor=tools.holder)
 
 
-def has_gone_astray(tools: Tools, row: IngestionRow | None) -> bool:
-    """Whether the table was ever rolled back behind our back: it may hold what had left it by our account.
-
-    A table whose last snapshot of ours has expired under those of others cannot be told from one that was.
-    """
-    extra = (row.extra if row is not None else None) or {}
-    table = tools.lake.table(row.table) if row is not None and row.table else None
-    seen = extra.get("snapshot_id")
-    if extra.get(_ASTRAY) or table is None or seen is None:
-        return bool(extra.get(_ASTRAY))
-    return all(info.snapshot_id != seen for info in table.history)
-
-
 def finish(tools: Tools, name: str, plan_id: str, lease: Lease) -> None:
     """Note that the plan was applied, and the table's snapshot, so that drift can be told."""
     recorded = tools.ledger.ingestion(name)
     table = tools.lake.table(recorded.table) if recorded is not None and recorded.table else None
-    astray = {_ASTRAY: True} if has_gone_astray(tools, recorded) else {}
+    gone = undone_batches(tools.ledger, recorded, table) if recorded is not None and table is not None else ()
 
     def noted(row: IngestionRow) -> IngestionRow:
         extra = with_plan(row, plan_id, lease.id, done=True)
         if table is None:
             return replace(row, extra=extra)
-        return replace(row, extra={**extra, **astray, "snapshot_id": table.snapshot_id}, table_uuid=table.uuid)
+        extra = with_undone({**extra, "snapshot_id": table.snapshot_id}, gone)
+        return replace(row, extra=extra, table_uuid=table.uuid)
 
     tools.ledger.amend_ingestion(name, noted, now=tools.clock(), actor=tools.holder)

@@ -171,7 +171,7 @@ def delete_rows(tools: Tools, target: Target, gone: pa.Table, lease: Lease) -> S
     if claimed.files.num_rows == 0:
         return Swapped(None)
     tools.at("claimed")
-    leaving = all_versions(tools, target.ingestion, claimed.files)
+    leaving = _all_versions(tools, target.ingestion, claimed.files)
     outcome = pa.table(
         {
             "src_file_id": claimed.files["src_file_id"],
@@ -189,15 +189,12 @@ def delete_rows(tools: Tools, target: Target, gone: pa.Table, lease: Lease) -> S
     return swapped
 
 
-def all_versions(tools: Tools, name: str, files: pa.Table) -> pa.Array:
-    """Every version of some files that was ever loaded, and those that they replace.
-
-    With `on_change: append` several are in the table, and so are older ones where somebody rolled it back.
-    """
+def _all_versions(tools: Tools, name: str, files: pa.Table) -> pa.Array:
+    """Every version of some files that was ever loaded: with `on_change: append` several are in the table."""
     versions = tools.ledger.versions(name)
     mine = pc.is_in(versions["file_path"], files["file_path"].combine_chunks())
     loaded = versions.filter(pc.and_(mine, pc.equal(versions["state"], FileState.SUCCESS.value)))
-    return pc.unique(pa.concat_arrays([*files["replaces"].chunks, *loaded["src_file_id"].chunks]).drop_null())
+    return pc.unique(pa.concat_arrays([*files["replaces"].chunks, *loaded["src_file_id"].chunks]))
 
 
 def rewrite_tasks(held: list[HeldFile], parallelism: int) -> pa.Table:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from autoloader.apply.report import Counts
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from autoloader.lake import SchemaUpdate
     from autoloader.reader import ReadContract
 
@@ -29,7 +31,8 @@ class Target:
         quarantine: Whether rejected rows are kept in `<table>__quarantine`.
         foreseen: Schema update that comes with the branch's swap.
         growth: Schema update that is committed with the batch in hand, because its files asked for it.
-        astray: The table may hold versions of files that had left it once: somebody rolled it back behind our back.
+        back: File versions that had left the table and may be in it again, since somebody rolled it back behind our
+            back: `file_path, src_file_id`. None = nobody did.
     """
 
     ingestion: str
@@ -43,7 +46,7 @@ class Target:
     quarantine: bool = True
     foreseen: SchemaUpdate | None = None
     growth: SchemaUpdate | None = None
-    astray: bool = False
+    back: pa.Table | None = None
 
     @property
     def contract(self) -> ReadContract:

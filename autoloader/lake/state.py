@@ -131,6 +131,11 @@ class TableState:
     last_column_id: int = 0
 
     @property
+    def is_rebuilt(self) -> bool:
+        """Whether its history begins with a rebuild: what the table had before was swapped out."""
+        return bool(self.history) and BRANCH in self.history[-1].summary
+
+    @property
     def fence(self) -> int:
         """The lowest fencing token that may commit to it."""
         return keepsakes.fence(self.properties)

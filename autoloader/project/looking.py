@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from autoloader import schema as schemas
+from autoloader.apply import undone_batches
 from autoloader.cost import History
 from autoloader.diff import diff
 from autoloader.errors import DeleteFilesError, SourceError
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from autoloader.lake import Lake, TableState
-    from autoloader.ledger import BatchRow, IngestionRow, Ledger
+    from autoloader.ledger import IngestionRow, Ledger
     from autoloader.matching import FolderFilter
 
 _AT_ONCE: Final = 4
@@ -108,7 +109,8 @@ def facts_of(lake: Lake, name: str, ledger: Ledger | None = None, ingestion: str
     foreign, unknown = None, 0
     if ledger is not None and ingestion is not None:
         foreign = _foreign(ledger, ingestion, table)
-        if undone := _undone(ledger, ingestion, table):
+        row = ledger.ingestion(ingestion)
+        if undone := undone_batches(ledger, row, table) if row is not None else ():
             lost, back = _lost(ledger, ingestion, undone), _back(ledger, ingestion, undone)
         unknown = _unknown(ledger, ingestion, table)
     return TableFacts(
@@ -160,30 +162,6 @@ def _unknown(ledger: Ledger, name: str, table: TableState) -> int:
     return sum(run is not None and ledger.run(run) is None for run in runs)
 
 
-def _undone(ledger: Ledger, name: str, table: TableState) -> tuple[str, ...]:
-    """Batches whose snapshot is not in the table's history any more, because somebody rolled it back."""
-    known = table.astray.union(info.snapshot_id for info in table.history)
-    seen = _last_seen(ledger, name)
-    if not table.astray and (seen is None or seen in known):
-        return ()
-    return tuple(
-        batch.batch_id
-        for batch in ledger.batches(ingestion=name)
-        if batch.snapshot_id in table.astray or _is_cut_off(batch, known, table)
-    )
-
-
-def _is_cut_off(batch: BatchRow, known: frozenset[int], table: TableState) -> bool:
-    """Whether a batch was begun after all that the table has, and its snapshot is unknown there.
-
-    Somebody rolled the table back and expired what it was rolled back over, or put the catalog back to an older copy.
-    A snapshot that expired in its time is older than the table's newest.
-    """
-    if batch.snapshot_id is None or batch.snapshot_id in known:
-        return False
-    return not table.history or batch.claimed_at > table.history[0].committed_at
-
-
 def _lost(ledger: Ledger, name: str, undone: Sequence[str]) -> dict[str, tuple[str, ...]]:
     """Files that count as loaded by batches that were undone, per batch."""
     import pyarrow.compute as pc
@@ -199,15 +177,16 @@ def _lost(ledger: Ledger, name: str, undone: Sequence[str]) -> dict[str, tuple[s
 
 
 def _back(ledger: Ledger, name: str, undone: Sequence[str]) -> tuple[str, ...]:
-    """Files whose rows were taken out by batches that were undone, and that were not loaded since."""
+    """Files whose rows were taken out last by batches that were undone."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    files = ledger.files(name)
-    out = files.filter(pc.is_null(files["src_file_id"]))["file_path"].combine_chunks()
-    taken = pa.concat_tables([ledger.versions(name, batch_id=batch_id) for batch_id in undone])
-    mine = taken.filter(pc.and_(pc.equal(taken["state"], "DELETED"), pc.is_in(taken["file_path"], out)))
-    return tuple(pc.unique(mine["file_path"]).to_pylist())
+    versions = ledger.versions(name)
+    settled = versions.filter(pc.is_in(versions["state"], pa.array(["SUCCESS", "DELETED"])))
+    newest = settled.group_by("file_path").aggregate([("src_file_id", "max")])["src_file_id_max"].combine_chunks()
+    of_lost = pc.is_in(settled["batch"], pa.array(undone, pa.string()))
+    mine = pc.and_(of_lost, pc.and_(pc.is_in(settled["src_file_id"], newest), pc.equal(settled["state"], "DELETED")))
+    return tuple(settled.filter(mine)["file_path"].to_pylist())
 
 
 def history_of(ledger: Ledger, name: str) -> tuple[History, ...]:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
-from autoloader.apply import Recipe, free_dead_leases, holding, rise_above_fence, row_of, settle_rest
+from autoloader.apply import Recipe, free_dead_leases, holding, rise_above_fence, row_of, settle_rest, with_undone
 from autoloader.errors import LakeError, RefusedError, SettingsError
 from autoloader.project.answer import Answer, moment
 from autoloader.project.lineage import emptied_text, first_load_ns, left_out_text, skip_history, with_identity
@@ -252,7 +252,7 @@ def _record(project: Project, name: str, table: TableState, lease: Lease) -> Non
     recipe = Recipe(spec, spec.source.format, schema)
     ledger = project.ledger.under(lease)
     before = ledger.ingestion(name)
-    extra = {**((before.extra if before else None) or {}), "snapshot_id": table.snapshot_id}
+    extra = with_undone({**((before.extra if before else None) or {}), "snapshot_id": table.snapshot_id}, ())
     row = row_of(recipe, before, table_uuid=table.uuid, extra=extra)
     ledger.put_ingestion(row, now=project.clock(), actor=getpass.getuser())
     if before is None:

@@ -50,6 +50,7 @@ def roll_back_to_first(player: Player) -> None:
 
 def settled(player: Player) -> None:
     player.no_changes()
+    assert player.plan()["drift"] == []
     said = player.run("verify", "orders")
     assert said.code == 0, said.out
 
@@ -149,3 +150,41 @@ def test_appended_versions_stay_where_a_table_was_rolled_back(loaded: Player, lo
     roll_back_to_first(loaded)
     loaded.apply("--reingest", f"orders=batch:{undone(loaded)}")
     assert ids(loaded) == [1, 2, 5, 6]
+
+
+def test_versions_that_append_kept_stay_when_the_table_was_rebuilt_and_a_file_is_replaced_later(
+    loaded: Player, local_store: LocalStore
+) -> None:
+    loaded.apply("--refresh", "orders=full")
+    declare(loaded, local_store, ", on_change: append")
+    put(local_store, "a.csv", 2)
+    loaded.apply()
+    declare(loaded, local_store)
+    put(local_store, "a.csv", 3)
+    loaded.apply()
+    assert ids(loaded) == [1, 3, 5, 6]
+
+
+def test_a_file_that_cannot_be_read_is_one_bad_file_in_a_table_that_was_rolled_back(
+    loaded: Player, local_store: LocalStore
+) -> None:
+    put(local_store, "a.csv", 2)
+    loaded.apply()
+    roll_back_to_first(loaded)
+    local_store.put("bad.csv.gz", b"no gzip")
+    said = loaded.run("apply", "-y")
+    assert said.code == 0, said.err
+    assert ids(loaded) == [1, 5, 6]
+
+
+def test_what_a_rebuild_swapped_out_was_rolled_back_by_nobody(loaded: Player, local_store: LocalStore) -> None:
+    declare(loaded, local_store, ", on_delete: delete_rows")
+    local_store.delete("a.csv")
+    loaded.apply()
+    loaded.apply("--refresh", "orders=full")
+    assert loaded.plan()["drift"] == []
+    put(local_store, "b.csv", 7)
+    loaded.apply()
+    assert loaded.plan()["drift"] == []
+    assert ids(loaded) == [6, 7]
+    settled(loaded)
