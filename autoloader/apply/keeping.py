@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 LEASE_S: Final = 120.0
 """How long a lease lasts without a heartbeat."""
 
+_BEATS: Final = 3
+"""Heartbeats in that time."""
+
 
 class Keeper(Protocol):
     """Who may hold leases."""
@@ -72,14 +75,20 @@ def holding(keeper: Keeper, ingestion: str, kind: LeaseKind) -> Iterator[Lease]:
 def _beat(keeper: Keeper, lease: Lease, over: threading.Event, broken: list[Exception]) -> None:
     """Heartbeats three times per lifetime. A lost lease is told by its next use.
 
-    What no one foresaw ends them, and the lease with them: it must not look alive to its holder until its time is up.
+    What no one foresaw ends them when it has happened a lifetime long, and the lease with them: it must not look alive
+    to its holder.
     """
-    while not over.wait(keeper.lease_s / 3):
+    failed = 0
+    while not over.wait(keeper.lease_s / _BEATS):
         try:
             keeper.ledger.heartbeat(lease, keeper.clock())
+            failed = 0
         except AutoloaderError:
             continue
         except Exception as error:
+            failed += 1
+            if failed < _BEATS:
+                continue
             broken.append(error)
             with suppress(Exception):
                 keeper.ledger.unlock(lease)
