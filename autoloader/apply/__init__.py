@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from autoloader.apply.applying import INCOMPLETE, Done, Work, apply_plan
 from autoloader.apply.batching import BatchSize
-from autoloader.apply.holders import this_process
+from autoloader.apply.holders import is_gone, this_process
 from autoloader.apply.housekeeping import note_files
 from autoloader.apply.keeping import LEASE_S, holding
 from autoloader.apply.loading import MOST_PROBLEMS
@@ -36,6 +36,7 @@ __all__ = [
     "apply_plan",
     "free_dead_leases",
     "holding",
+    "is_gone",
     "note_files",
     "recover",
     "rise_above_fence",

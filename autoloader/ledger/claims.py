@@ -7,6 +7,7 @@ state PROCESSING is never taken, whosever it is: an unfinished batch goes throug
 from __future__ import annotations
 
 import uuid
+from collections.abc import Collection
 from datetime import datetime
 
 import pyarrow as pa
@@ -111,19 +112,30 @@ class Claims(Part):
             )
         return given_back
 
-    def unfinished(self, ingestion: str | None = None, *, now: datetime) -> tuple[BatchRow, ...]:
-        """Batches that were claimed or written and whose lease is dead, blobs included, oldest first."""
+    def unfinished(
+        self, ingestion: str | None = None, *, now: datetime, gone: Collection[str] = ()
+    ) -> tuple[BatchRow, ...]:
+        """Batches that were claimed or written and whose lease is dead, blobs included, oldest first.
+
+        Args:
+            ingestion: Of that one alone; None: of all.
+            now: The time.
+            gone: Ids of leases whose holders are known to be gone, though their time is not up.
+        """
         if not self.exists:
             return ()
         where = "" if ingestion is None else " AND batch.ingestion = :ingestion"
+        leases = {f"gone_{number}": lease for number, lease in enumerate(gone)}
+        but = f" AND l.id NOT IN ({', '.join(':' + each for each in leases)})" if leases else ""
         with self._database.reading() as session:
             found = read_batches(
                 session,
                 "state IN ('claimed', 'written') AND NOT EXISTS (SELECT 1 FROM lease l"
-                f" WHERE l.id = batch.lease AND l.token = batch.token AND l.expires_at > :now){where}",
+                f" WHERE l.id = batch.lease AND l.token = batch.token AND l.expires_at > :now{but}){where}",
                 blobs=True,
                 now=self._database.lease_time(check_aware(now)),
                 ingestion=ingestion,
+                **leases,
             )
         return tuple(found)
 

@@ -1,13 +1,16 @@
 """`verify`: the ledger held against the table, one source file version at a time.
 
 Loads may go on meanwhile. So the ledger's versions are read before the table and once more after it: what changed in
-between, and what a living load has in hand, is not judged. Whatever else disagrees does so for good.
+between, and what a living load has in hand, is not judged. Whatever else disagrees does so for good. A rebuild loads
+into a branch, and the table that is served is judged as if it were not there; a table that somebody moves as a whole
+while it is read (a rebuild that is served, one that is emptied or rolled back) is not judged at all.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from autoloader.apply import is_gone, this_process
 from autoloader.inmemory import in_memory
 from autoloader.project.answer import Answer
 from autoloader.render import plural
@@ -40,7 +43,8 @@ LEFT JOIN kept k ON k.src_file_id = t.src_file_id
 
 _IN_HAND: Final = """
 SELECT coalesce(a.src_file_id, b.src_file_id) AS src_file_id, coalesce(a.file_path, b.file_path) AS file_path
-  FROM after a FULL JOIN before b ON b.src_file_id = a.src_file_id
+  FROM (SELECT * FROM after WHERE batch NOT IN (SELECT batch_id FROM beside)) a
+  FULL JOIN (SELECT * FROM before WHERE batch NOT IN (SELECT batch_id FROM beside)) b ON b.src_file_id = a.src_file_id
   WHERE a.state IS DISTINCT FROM b.state OR a.rows IS DISTINCT FROM b.rows
   OR (a.state = 'PROCESSING' AND a.batch NOT IN (SELECT batch_id FROM dead))
 """
@@ -53,7 +57,8 @@ MOST_VIOLATIONS: Final = 1_000
 
 _DISAGREEING: Final = f"""
 SELECT * EXCLUDE n FROM (
-  SELECT *, row_number() OVER (PARTITION BY in_hand ORDER BY src_file_id) AS n FROM (
+  SELECT *, row_number() OVER (PARTITION BY in_hand ORDER BY src_file_id) AS n,
+    count(*) OVER (PARTITION BY in_hand) AS many, count(ledger_rows) OVER (PARTITION BY in_hand) AS recorded FROM (
     SELECT c.*, coalesce(src_file_id IN (SELECT src_file_id FROM in_hand)
       OR file_path IN (SELECT file_path FROM in_hand), false) AS in_hand
     FROM ({_CHECKS}) c WHERE violation IS NOT NULL))
@@ -78,24 +83,30 @@ def verify(project: Project, name: str) -> Answer:
         name: The ingestion.
 
     Returns:
-        `data` has `ingestion, table, files, rows, files_in_hand, violations`; no violation means that they agree, the
-        files that somebody has in hand now left aside.
+        `data` has `ingestion, table, files, rows, files_in_hand, violations`. No violation means that they agree, but
+        for `files_in_hand`: so many file versions disagree and are not judged, because somebody has them in hand, or
+        moved the whole table while it was read.
     """
     spec = project.spec(name).spec
     ledger = project.ledger
-    row, living = ledger.ingestion(name), ledger.living(name, now=project.clock())
+    row, leases = ledger.ingestion(name), _held(project, name)
     before = ledger.versions(name)
     table = row.table if row is not None and row.table else spec.destination.table
     state = project.lake.table(table)
     table_files = _table_files(project, state) if state is not None else None
     ledger_files = _ledger_files(project, name)
-    living += ledger.living(name, now=project.clock())
+    leases |= _held(project, name)
+    gone = {lease.id for lease in leases.values() if is_gone(lease.holder, this_process())}
+    living = [lease for lease in leases.values() if lease.id not in gone]
     after = ledger.versions(name)
-    dead = [batch.batch_id for batch in ledger.unfinished(name, now=project.clock())]
-    alone = any(lease.kind == "alone" for lease in living)  # a table that is being rebuilt, say: all of it may move
-    found = _disagreeing(ledger_files, table_files, before, after, dead)
-    in_hand = sum(each.pop("in_hand") or alone for each in found)
-    violations = [] if alone else found[: len(found) - in_hand][:MOST_VIOLATIONS]
+    dead = [batch.batch_id for batch in ledger.unfinished(name, now=project.clock(), gone=gone)]
+    found = _disagreeing(ledger_files, table_files, before, after, dead, _beside(project, name))
+    moved = _moved(state, project.lake.table(table), living)
+    violations = [] if moved else [each for each in found if not each["in_hand"]][:MOST_VIOLATIONS]
+    aside = {each["in_hand"]: each for each in found if moved or each["in_hand"]}.values()
+    in_hand, recorded = sum(each["many"] for each in aside), sum(each["recorded"] for each in aside)
+    for each in found:
+        del each["in_hand"], each["many"], each["recorded"]
     data = {
         "ingestion": name,
         "table": table,
@@ -104,23 +115,60 @@ def verify(project: Project, name: str) -> Answer:
         "files_in_hand": in_hand,
         "violations": violations,
     }
-    at_least = "at least " if len(violations) == MOST_VIOLATIONS else ""
-    title = (
-        f"{name}: {at_least}{plural(len(violations), 'violation')}"
-        if violations
-        else f"{name}: ledger and table agree on {plural(ledger_files.num_rows, 'file')}."
-    )
+    if moved:
+        title = f"{name}: its table was changed as a whole while it was read, so nothing is judged."
+    elif violations:
+        at_least = "at least " if len(violations) == MOST_VIOLATIONS else ""
+        title = f"{name}: {at_least}{plural(len(violations), 'violation')}"
+    else:
+        title = f"{name}: ledger and table agree on {plural(ledger_files.num_rows - recorded, 'file')}"
+        title += f"; {_not_judged(in_hand)}." if in_hand else "."
     columns = ["violation", "ledger_rows", "table_rows", "src_file_id", "file_path"]
-    return Answer(data, violations, columns, title, closing=_at_work(living, in_hand))
+    closing = _at_work(living, 0 if moved or not violations else in_hand, bool(in_hand or moved))
+    return Answer(data, violations, columns, title, closing=closing)
 
 
-def _at_work(living: Sequence[Lease], in_hand: int) -> list[str]:
-    """Who may have moved what was looked at, in a sentence; none where nobody was there and nothing moved."""
-    if not living and not in_hand:
+def _held(project: Project, name: str) -> dict[str, Lease]:
+    """The leases on an ingestion whose time is not up, by id."""
+    return {lease.id: lease for lease in project.ledger.living(name, now=project.clock())}
+
+
+def _beside(project: Project, name: str) -> list[str]:
+    """The batches of rebuilds that go on: until one is served, they touch nothing of the table."""
+    ledger = project.ledger
+    rebuilds = [run for run in ledger.runs(name, state="running") if "rebuild" in (run.extra or {})]
+    return [batch.batch_id for run in rebuilds for batch in ledger.batches(run.run_id)]
+
+
+def _moved(before: TableState | None, after: TableState | None, living: Sequence[Lease]) -> bool:
+    """Whether somebody moved the table as a whole while it was read, or has, and may not have recorded it yet.
+
+    That raises the table's fence to the token of the lease which it was done under; a load does not.
+    """
+    if before is None or after is None:
+        return before is not after
+    at_it = any(lease.kind == "alone" and lease.token <= after.fence for lease in living)
+    return at_it or (before.uuid, before.fence) != (after.uuid, after.fence)
+
+
+def _not_judged(in_hand: int) -> str:
+    return f"{plural(in_hand, 'file')} that a run has in hand {'is' if in_hand == 1 else 'are'} not judged"
+
+
+def _at_work(living: Sequence[Lease], in_hand: int, aside: bool) -> list[str]:
+    """Who may have moved what was looked at, in a sentence; none where nobody was there and nothing moved.
+
+    Args:
+        living: The leases of those who were there.
+        in_hand: How many files to tell of as not judged.
+        aside: Whether anything was not judged.
+    """
+    if not living and not aside:
         return []
     who = ", ".join(sorted({lease.holder for lease in living})) or "somebody"
-    moving = f"{plural(in_hand, 'file')} that it has in hand {'is' if in_hand == 1 else 'are'} not judged"
-    return [f"A run is at work on it ({who}){f': {moving}' if in_hand else ''}. Ask again when it has ended."]
+    return [
+        f"A run is at work on it ({who}){f': {_not_judged(in_hand)}' if in_hand else ''}. Ask again when it has ended."
+    ]
 
 
 def _ledger_files(project: Project, name: str) -> pa.Table:
@@ -149,7 +197,12 @@ def _table_files(project: Project, table: TableState) -> pa.Table:
 
 
 def _disagreeing(
-    ledger_files: pa.Table, table_files: pa.Table | None, before: pa.Table, after: pa.Table, dead: Sequence[str]
+    ledger_files: pa.Table,
+    table_files: pa.Table | None,
+    before: pa.Table,
+    after: pa.Table,
+    dead: Sequence[str],
+    beside: Sequence[str],
 ) -> list[dict[str, Any]]:
     """What disagrees, by file id, what somebody has in hand last; at most `MOST_VIOLATIONS` and as many in hand.
 
@@ -159,6 +212,10 @@ def _disagreeing(
         before: The ledger's versions before the table was read.
         after: And after it.
         dead: Batches that are open and whose worker is dead.
+        beside: Batches of a living rebuild, which are not in the table that is served.
+
+    Returns:
+        With each `in_hand`, how many there are like it (`many`), and how many of those the ledger has (`recorded`).
     """
     import pyarrow as pa
 
@@ -177,6 +234,7 @@ def _disagreeing(
         con.register("before", before.select(_VERSION))
         con.register("after", after.select(_VERSION))
         con.register("dead", pa.table({"batch_id": pa.array(dead, pa.string())}))
+        con.register("beside", pa.table({"batch_id": pa.array(beside, pa.string())}))
         con.register("versions", after.select(_VERSION))
         con.execute(f"CREATE TEMP TABLE kept AS {_KEPT}")
         con.execute(f"CREATE TEMP TABLE in_hand AS {_IN_HAND}")

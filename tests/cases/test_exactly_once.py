@@ -9,6 +9,7 @@ import gzip
 import os
 import signal
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -21,6 +22,9 @@ import pytest
 
 from autoloader.apply import Tools
 from autoloader.lake import Lake
+from autoloader.ledger import LeaseKind
+from autoloader.ledger.leases import Leases
+from autoloader.project import Project, verifying
 from tests.clock import Clock
 from tests.playing import LocalStore, Player, S3Store, Said, work
 
@@ -152,6 +156,68 @@ def test_verify_judges_what_a_dead_load_left(player: Player, local_store: LocalS
     ]
     player.apply()
     settled(player)
+
+
+@pytest.mark.slow
+def test_verify_beside_a_rebuild_judges_the_table_that_is_served(player: Player, local_store: LocalStore) -> None:
+    for number in (1, 2):
+        put(local_store, f"{number}.csv", number)
+    declare(player, local_store.root)
+    player.apply()
+    with between("written", lambda: player.run("verify", "orders", "--format", "json")) as sound:
+        player.apply("--refresh", "orders=full")
+    assert (sound.done[0].json["violations"], sound.done[0].json["files_in_hand"]) == ([], 0)
+    with player.iceberg("shop.orders") as table:
+        table.delete("id = 1")
+    with between("written", lambda: player.run("verify", "orders")) as wrong:
+        player.apply("--refresh", "orders=full")
+    assert wrong.done[0].code == 1, wrong.done[0].out
+    assert "1.csv" in wrong.done[0].out
+    assert "A run is at work on it" in wrong.done[0].out
+    settled(player)
+
+
+@pytest.mark.slow
+def test_verify_says_that_a_table_was_changed_as_a_whole_and_judges_nothing(
+    player: Player, local_store: LocalStore
+) -> None:
+    put(local_store, "1.csv", 1)
+    declare(player, local_store.root)
+    player.apply()
+    with between("swapped", lambda: player.run("verify", "orders")) as served:
+        player.apply("--refresh", "orders=full")
+    said = served.done[0]
+    assert said.code == 0, said.out
+    assert "orders: its table was changed as a whole while it was read, so nothing is judged." in said.out
+    assert "agree" not in said.out
+    settled(player)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["alone", "load"])
+def test_verify_takes_nobody_for_living_whose_process_is_gone(
+    player: Player, local_store: LocalStore, monkeypatch: pytest.MonkeyPatch, kind: LeaseKind
+) -> None:
+    put(local_store, "1.csv", 1)
+    declare(player, local_store.root)
+    player.apply()
+    with player.iceberg("shop.orders") as table:
+        table.delete("id = 1")
+    put(local_store, "1.csv", 1, 10)
+    words = ("apply", "-y", "--refresh", "orders=full") if kind == "alone" else ("apply", "-y")
+    with monkeypatch.context() as patch:
+        patch.setattr(Leases, "unlock", lambda *_: None)  # killed: it ends no lease
+        patch.setattr(Tools, "at", lambda _, step: sys.exit() if step == "claimed" else None)
+        with pytest.raises(SystemExit):
+            player.run(*words)
+    assert [lease.kind for lease in Project("ingestions").ledger.leases("orders")] == [kind]
+    said = player.run("verify", "orders")
+    if kind == "load":
+        assert "orders: ledger and table agree on 0 files; 1 file that a run has in hand is not judged." in said.out
+    monkeypatch.setattr(verifying, "is_gone", lambda *_: True)
+    said = player.run("verify", "orders")
+    assert said.code == 1, said.out
+    assert "A run is at work on it" not in said.out
 
 
 # ------------------------------------------------------------------ times say nothing

@@ -31,12 +31,18 @@ def test_show_says_how_many_files_are_not_shown() -> None:
 
 @pytest.mark.parametrize(("number", "said"), [(999, "a: 999 violations"), (1_000, "a: at least 1,000 violations")])
 def test_verify_says_that_there_may_be_more(monkeypatch: pytest.MonkeyPatch, number: int, said: str) -> None:
-    monkeypatch.setattr(verifying, "_disagreeing", lambda *_: [defaultdict(str, in_hand=False) for _ in range(number)])
+    monkeypatch.setattr(
+        verifying,
+        "_disagreeing",
+        lambda *_: [defaultdict(str, in_hand=False, many=0, recorded=0) for _ in range(number)],
+    )
     monkeypatch.setattr(verifying, "_ledger_files", lambda *_: pa.table({"x": [1]}))
     nothing: Any = lambda *_, **__: []  # noqa: E731
     project: Any = SimpleNamespace(
         spec=lambda _: SimpleNamespace(spec=SimpleNamespace(destination=SimpleNamespace(table="t"))),
-        ledger=SimpleNamespace(ingestion=lambda _: None, living=nothing, versions=nothing, unfinished=nothing),
+        ledger=SimpleNamespace(
+            ingestion=lambda _: None, living=nothing, versions=nothing, unfinished=nothing, runs=nothing
+        ),
         lake=SimpleNamespace(table=lambda _: None),
         clock=lambda: None,
     )
