@@ -40,6 +40,8 @@ _SQLITE: Final = (
     ),
 )
 
+_AWAY: Final = ("57P01", "57P02", "57P03")  # shut down, crashed, starting
+
 
 def ledger_error(address: Address, error: BaseException, *, connected: bool = False) -> AutoloaderError:
     """The error to raise for a driver's or the operating system's.
@@ -113,5 +115,10 @@ def _server_error(address: Address, text: str, sqlstate: str) -> AutoloaderError
 
 
 def is_away(text: str, sqlstate: str) -> bool:
-    """Whether a server's complaint means that it cannot be reached now: stopped, starting, or another network."""
-    return "connect" in text.lower() or sqlstate[:2] in ("08", "57") or "terminated" in text
+    """Whether a server's complaint means that it cannot be reached now: stopped, starting, or another network.
+
+    By its code where there is one: the text may hold anything, the paths of files too.
+    """
+    if sqlstate:
+        return sqlstate.startswith("08") or sqlstate in _AWAY
+    return "connect" in text.lower() or "terminated" in text

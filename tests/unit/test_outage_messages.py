@@ -12,7 +12,7 @@ import pytest
 
 from autoloader.engine import starting
 from autoloader.engine.failures import explain as explain_job
-from autoloader.errors import EngineError, redacted
+from autoloader.errors import EngineError, StateLostError, redacted
 from autoloader.lake.catalogs import explain
 from autoloader.ledger.address import parse_address
 from autoloader.ledger.failures import ledger_error
@@ -50,6 +50,34 @@ def test_a_full_disk_below_the_state_is_to_be_cleared(tmp_path: Path, text: str)
 
 def test_a_step_that_failed_shows_the_first_line_of_its_error() -> None:
     assert _details({"error": "what\nwhy\nfix"}) == "error what"
+
+
+class ServerError(Exception):
+    """A driver's, with the server's code."""
+
+    def __init__(self, text: str, sqlstate: str | None) -> None:
+        super().__init__(text)
+        self.sqlstate = sqlstate
+
+
+@pytest.mark.parametrize(
+    ("text", "sqlstate", "lost"),
+    [
+        ("duplicate key\nDETAIL: Key (file_path)=(s3://b/connect/terminated.csv) already exists", "23505", False),
+        ("canceling statement due to statement timeout", "57014", False),
+        ("terminating connection due to administrator command", "57P01", True),
+        ("the database system is starting up", "57P03", True),
+        ("connection does not exist", "08003", True),
+        ("server closed the connection unexpectedly", None, True),
+    ],
+)
+def test_a_state_is_lost_by_the_code_of_its_server_and_by_the_text_only_without_one(
+    text: str, sqlstate: str | None, lost: bool
+) -> None:
+    address = parse_address("postgresql://u:p@h/db")
+    error = ledger_error(address, ServerError(text, sqlstate), connected=True)
+    assert isinstance(error, StateLostError) is lost
+    assert ("cannot be reached" in str(ledger_error(address, ServerError(text, sqlstate)))) is lost
 
 
 @pytest.mark.parametrize(
