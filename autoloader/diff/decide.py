@@ -136,11 +136,8 @@ def _gone(rules: Rules) -> tuple[Decision, ...]:
             loaded = (Decision("gone_fail", f"{first} AND k_src_file_id IS NOT NULL", missing, refused, Lane.LIVE),)
         case _:
             loaded = ()
-    unseen = " OR ".join(
-        f"file_path = {text(path)} OR starts_with(file_path, {text(path.rstrip('/') + '/')})" for path in rules.unseen
-    )
-    why = text("its folder or it could not be looked at")
-    blind = (Decision("unseen", f"{gone} AND ({unseen})", Disposition.DEFERRED, why),) if rules.unseen else ()
+    why = text("not taken for deleted: what lies at its path, or above it, could not be looked at or is no file")
+    blind = (Decision("unseen", f"{gone} AND unseen", Disposition.DEFERRED, why),) if rules.unseen else ()
     return (
         *blind,
         *loaded,

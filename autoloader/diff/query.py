@@ -20,13 +20,22 @@ MODIFIED = "make_timestamp(epoch_ns(modified_at) // 1000)"
 LATE_MARGIN = "INTERVAL 1 DAY"
 """Without a date in the path, a new file is late when it is this much older than the newest loaded one."""
 
+_BLIND = """
+SELECT DISTINCT file_path FROM (
+  SELECT file_path, CASE WHEN n = 0 THEN file_path ELSE array_to_string(parts[:n], '/') || '/' END AS place FROM (
+    SELECT file_path, parts, unnest(range(len(parts))) AS n FROM (
+      SELECT file_path, string_split(file_path, '/') AS parts FROM placed WHERE NOT listed)))
+WHERE place IN (SELECT path FROM unseen)"""
+"""Files that are not listed and lie, or have a folder above them, where the listing could not look."""
+
 
 def diff_sql(rules: Rules) -> str:
-    """The whole query over relations `listing`, `known` and `slices`; its columns are those of `DIFF`."""
+    """The whole query over relations `listing`, `known`, `slices` and `unseen`; its columns are those of `DIFF`."""
     stages = [
         ("joined", _joined(rules)),
         ("placed", _placed(rules)),
         ("newest", _newest(rules)),
+        *([("blind", _BLIND)] if rules.unseen else []),
         ("judged", _judged(rules)),
         ("decided", _decided(decisions(rules))),
         ("paced", _paced(rules.backfill)),
@@ -124,6 +133,8 @@ def _judged(rules: Rules) -> str:
         f"({_late_slice(rules.backfill)}) AS late_slice",
         f"(path_at IS NULL AND ({rules.found_sql})) AS bad_date",
     ]
+    if rules.unseen:
+        columns.append("file_path IN (SELECT file_path FROM blind) AS unseen")
     columns += [f"({_selected(s)}) AS selected_{n}" for n, s in enumerate(rules.reingest)]
     if rules.fill_fingerprints:
         columns.append(

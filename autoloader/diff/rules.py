@@ -129,7 +129,7 @@ class Rules:
         order: Which end of time is loaded first.
         refresh: Mode of a rebuild that is asked for now.
         reingest: Files to load again.
-        unseen: Starts of file paths that could not be listed; remembered files there are not missing.
+        unseen: Paths that could not be looked at or hold no file; remembered files there or below are not missing.
         fill_fingerprints: Loaded files with one of these fingerprints are loaded again for new columns.
     """
 

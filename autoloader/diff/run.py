@@ -1,7 +1,8 @@
-"""Runs the query of `query` in a DuckDB of its own that sees three Arrow tables and nothing else."""
+"""Runs the query of `query` in a DuckDB of its own that sees four Arrow tables and nothing else."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
@@ -39,6 +40,7 @@ def diff(
         con.register("listing", _naive(listing))
         con.register("known", _naive(known))
         con.register("slices", _slices(rules.backfill))
+        con.register("unseen", _unseen(rules.unseen))
         result = con.sql(diff_sql(rules)).to_arrow_table()
     return _as_diff(result)
 
@@ -63,6 +65,12 @@ def _slices(window: BackfillRules | None) -> pa.Table:
             "until_at": pa.array([s.until_at or last for s in slices], instant),
         }
     )
+
+
+def _unseen(paths: Sequence[str]) -> pa.Table:
+    """Each path as it is, and as the folder that it may be."""
+    both = {place for path in paths for place in (path, path.rstrip("/") + "/")}
+    return pa.table({"path": pa.array(sorted(both), pa.string())})
 
 
 def _as_diff(result: pa.Table) -> pa.Table:

@@ -53,7 +53,7 @@ def rules_for(
         settings: For prices and compute profiles; None = the defaults.
         history: Its finished runs, for the price of `max_usd` and `max_duration`.
         asked: Wishes of the command line.
-        unseen: Starts of paths that could not be listed.
+        unseen: Paths that could not be looked at or hold no file.
         fill_fingerprints: Loaded files to load again because they have columns that the table lacked.
         max_attempts: Attempts after which a failing file is left alone.
 

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from autoloader.diff import START_REASON
+from autoloader.diff import START_REASON, Rules
+from autoloader.diff.query import diff_sql
 from autoloader.planner import Asked
 from tests.planning import NOW, ROOT, dispositions, file, judge, recorded_of, remembered, spec_of
 
@@ -160,6 +161,19 @@ def test_a_file_in_a_folder_that_could_not_be_read_is_not_missing() -> None:
     b = file("b/b.csv")
     found = judge([A], [remembered(A), remembered(b)], unseen=(ROOT + "b/",))
     assert dispositions(found)["b/b.csv"] == "deferred"
+
+
+def test_a_file_is_unseen_at_a_path_that_holds_none_and_below_it_and_not_beside_it() -> None:
+    names = ("l.csv", "l.csv/b/c.csv", "l.csv2.csv", "l.csv2/b.csv", "d", "d/b.csv", "é 'x'/b.csv", "other/l.csv")
+    memory = [remembered(file(name)) for name in names]
+    found = judge([A], memory, unseen=(ROOT + "l.csv", ROOT + "d/", ROOT + "é 'x'", ROOT + "nothing"))
+    unseen = {name for name, disposition in dispositions(found).items() if disposition == "deferred"}
+    assert unseen == {"l.csv", "l.csv/b/c.csv", "d/b.csv", "é 'x'/b.csv"}
+
+
+def test_the_query_is_as_long_for_one_unseen_path_as_for_many() -> None:
+    one, many = (Rules("x", ROOT, NOW, unseen=tuple(f"{ROOT}{n}" for n in range(count))) for count in (1, 1_000))
+    assert diff_sql(one) == diff_sql(many)
 
 
 def test_young_files_wait_and_loaded_ones_do_not() -> None:
