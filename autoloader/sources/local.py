@@ -31,6 +31,10 @@ PROGRESS_EVERY_S: Final = 0.2
 _A_PAGE: Final = 1000
 
 _KINDS: Final = ((stat.S_ISFIFO, "a named pipe"), (stat.S_ISSOCK, "a socket"))
+_REMOVE: Final = (
+    "If files that were loaded from there are gone for good, remove it: until then they do not count as deleted."
+)
+_REMOVE_LINK: Final = _REMOVE.replace("remove it", "remove the link")
 _VANISHED: Final = frozenset({errno.ENOENT, errno.ENOTDIR})
 
 
@@ -200,7 +204,9 @@ def _odd(walk: _Walk, folder: _Folder, key: str, pending: list[_Folder]) -> None
         why = "goes in a circle" if error.errno == errno.ELOOP else "leads nowhere"
         if isinstance(error, PermissionError):
             why = "leads to where this user may not look"
-        walk.problem(key, f"The symbolic link {why}.", unlisted=True)  # a volume that is not mounted looks like that
+        walk.problem(
+            key, f"The symbolic link {why}. {_REMOVE_LINK}", unlisted=True
+        )  # a volume that is not mounted looks like that
         return
     if stat.S_ISREG(found.st_mode):
         walk.add(key, found)
@@ -208,13 +214,13 @@ def _odd(walk: _Walk, folder: _Folder, key: str, pending: list[_Folder]) -> None
         target, here = os.path.realpath(path), os.path.realpath(walk.root + folder.key)
         crossed = (*folder.crossed, here)
         if any(f"{place}/".startswith(f"{target.rstrip('/')}/") for place in crossed):
-            why = "The symbolic link leads back to a folder that holds it; it is not followed."
+            why = f"The symbolic link leads back to a folder that holds it; it is not followed. {_REMOVE_LINK}"
             walk.problem(key, why, unlisted=True)
         else:
             _enter(walk, folder, f"{key}/", crossed, pending)
     else:
         kind = next((name for test, name in _KINDS if test(found.st_mode)), "a device")
-        walk.problem(key, f"It is {kind}, not a file.", unlisted=True)
+        walk.problem(key, f"It is {kind}, not a file. {_REMOVE}", unlisted=True)
 
 
 def _table(walk: _Walk) -> pa.Table:

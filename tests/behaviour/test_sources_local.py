@@ -48,6 +48,8 @@ def test_links_are_followed_and_loops_pipes_and_sockets_are_reported(tmp_path: P
     assert "circle" in problems["self"]
     assert "nowhere" in problems["broken"]
     assert "pipe" in problems["pipe"]
+    for name, way_out in (("broken", "remove the link"), ("folder/back", "remove the link"), ("pipe", "remove it")):
+        assert way_out in problems[name]
 
 
 def test_a_name_that_is_not_utf_8_is_reported_and_the_others_are_listed(tmp_path: Path) -> None:
