@@ -28,7 +28,7 @@ ENGINES = ("auto", "local", "cluster", "connect", "sail")
 @click.option("--fill", multiple=True, metavar="NAME=HOW", help="New columns in old rows: none, rescued or files.")
 @click.option("--auto-approve", "-y", "approved", is_flag=True, help="Do not ask.")
 @click.option("--max-usd", type=click.FloatRange(min=0), metavar="N", help="Refuse to spend more.")
-@click.option("--resume", metavar="RUN", help="Finish what this run left, and nothing else.")
+@click.option("--resume", metavar="RUN", help="Go on with the ingestion of this run, files that came since included.")
 @click.option("--engine", type=click.Choice(ENGINES), help="Which Spark runs the tasks.")
 @click.option("--events", metavar="FILE", help="Append one JSON object per event (NDJSON).")
 @click.option("--format", "output", type=click.Choice(("text", "json")), default="text", show_default=True)
@@ -67,7 +67,7 @@ def apply(  # one parameter per option of the contract
             fix=f"Name the folder alone:\n  autoloader apply {folder}",
         )
     if not saved and not approved and resume is None:
-        _require_terminal(resume)
+        _require_terminal()
     wishes = Wishes.of(
         select=select,
         due=due,
@@ -84,14 +84,14 @@ def apply(  # one parameter per option of the contract
         project, planned = _from_saved(Path(target), folder, env, variables)
     else:
         project = open_project(target, env, variables)
-        if resume is not None and project.is_complete(resume):
-            say(f"Run {resume} is complete: nothing of it is left to do.")
+        if resume is not None and not wishes.refresh and project.is_complete(resume):
+            say(f"Run {resume} ended as complete; what failed or waits is for the next apply.")
             return _tell(project.nothing_done(), output)
         with talking() as talk:
             planned, engines = project.plan_for_apply(wishes, talk=talk, engine=engine)
         say(planned.text(length="default", color=wants_color(sys.stderr), width=width()))
         if not _is_agreed(project, planned, engines, wishes, approved=approved):
-            say("Nothing was changed.")
+            say(planned.untouched)
             return 1 if planned.plan.errored else 0
     with _stopping() as stop, talking() as talk, TerminalProgress(talk) as progress:
         report = project.apply(
@@ -128,23 +128,29 @@ def _from_saved(target: Path, folder: str | None, env: str | None, variables: tu
     return Project.from_saved_plan(target, folder=folder, env=env, variables=pairs(variables, "--var"))
 
 
-def _require_terminal(resume: str | None) -> None:
+def _require_terminal(planned: Any = None, wishes: Any = None) -> None:
     """Somebody has to be there who can be asked.
+
+    Args:
+        planned: What would be asked; None = nothing was planned yet.
+        wishes: What was wished of it, with the run to go on with.
 
     Raises:
         SettingsError: Nobody is.
     """
     if sys.stdin.isatty():
         return
-    if resume is None:
+    if planned is None:
         raise SettingsError(
             "There is no terminal to ask on.",
             fix="Apply a saved plan, or approve beforehand:\n  autoloader apply --auto-approve",
         )
+    again = "".join(f" --refresh {name}={mode}" for name, mode in wishes.refresh.items())
     raise SettingsError(
         "There is no terminal to ask on.",
-        why="The plan does more than load what the run left, and nobody has approved that. Nothing was changed.",
-        fix=f"Look at the plan, and approve it if it is meant:\n  autoloader apply --auto-approve --resume {resume}",
+        why=f"The plan has changes that were not approved with the run. {planned.untouched}",
+        fix="Look at the plan, and approve it if it is meant:\n"
+        f"  autoloader apply --auto-approve --resume {wishes.resume}{again}",
     )
 
 
@@ -164,14 +170,14 @@ def _refuse_wishes(target: str, wishes: Any) -> None:
 def _is_agreed(project: Any, planned: Any, engines: Any, wishes: Any, *, approved: bool) -> bool:
     """Whether a plan may be carried out; where it may not, the engine that is starting for it is stopped.
 
-    What a run left was approved with that run. Whatever else a plan has needs somebody's word, also with `--resume`.
+    What goes on with a run was approved with it. Whatever else a plan has needs somebody's word, also with `--resume`.
     """
     agreed = False
     try:
         if not planned.plan.errored:
             agreed = approved or project.is_approved(planned, wishes)
             if not agreed:
-                _require_terminal(wishes.resume)
+                _require_terminal(planned, wishes)
                 agreed = _agrees(planned)
     finally:
         if not agreed:

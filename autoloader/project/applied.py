@@ -37,7 +37,7 @@ from autoloader.plan import Action, Change
 from autoloader.project.backfilling import keep_progress
 from autoloader.project.computing import Engines
 from autoloader.project.planned import Planned, Wishes
-from autoloader.project.resuming import check_resumable, run_of
+from autoloader.project.resuming import check_resumable, of_its_ingestion
 from autoloader.render import (
     bytes_text,
     count_text,
@@ -253,15 +253,13 @@ def plan_and_warm(
     from autoloader.project.planning import make_plan
 
     engines = engines or Engines(project.specs().settings, engine, talk)
-    if wishes.resume is not None:
-        run_of(project.ledger, wishes.resume)
+    of_its_ingestion(wishes, project.ledger, project.specs())  # what cannot be resumed is refused before recovery
     recovered: tuple[Step, ...] = ()
     if project.ledger.exists:
         found = recover(tools_without_engine(project), _tables(project)).steps
         recovered = tuple(step for step in found if step.status == "done")  # the others are tried once more
         _wait_for_retries(project, talk)
-    if wishes.resume is not None:
-        check_resumable(project, run_of(project.ledger, wishes.resume))
+    check_resumable(project, wishes)
     planned = replace(make_plan(project.eyes(talk), project.specs(), wishes), recovered=recovered)
     _warm(engines, planned)
     return planned, engines

@@ -15,7 +15,7 @@ from autoloader.inventory import WORK, Disposition
 from autoloader.plan import Action, Plan
 from autoloader.planner import WAITING
 from autoloader.project.answer import rows_of
-from autoloader.render import count_text, errors_text, plan_fragment, plan_html, plan_markdown, plan_text
+from autoloader.render import count_text, errors_text, plan_fragment, plan_html, plan_markdown, plan_text, step_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,7 +60,7 @@ class Wishes:
         refresh_only: Only what moved behind our back.
         max_usd: Refuse to spend more dollars.
         offline: Look at neither storage nor tables.
-        resume: A run to finish.
+        resume: A run to go on with.
     """
 
     select: tuple[str, ...] = ()
@@ -103,15 +103,15 @@ class Wishes:
         return wishes
 
     def check_resume(self) -> None:
-        """A run says itself what is left of it: nothing else can be chosen beside it.
+        """A run says itself which ingestion is meant; only its rebuild can be asked for again beside it.
 
         Raises:
             SettingsError: Something else is wished.
         """
-        said = [f"--{word}" for word in ("select", "due", "refresh", "reingest", "fill") if getattr(self, word)]
+        said = [f"--{word}" for word in ("select", "due", "reingest", "fill") if getattr(self, word)]
         if self.resume is not None and said:
             raise SettingsError(
-                f"--resume finishes what a run left, and {' and '.join(said)} cannot be said with it.",
+                f"--resume goes on with a run, and {' and '.join(said)} cannot be said with it.",
                 fix="Resume first, and ask for the rest in an apply of its own:\n"
                 f"  autoloader apply --resume {self.resume}",
             )
@@ -186,6 +186,14 @@ class Planned:
         denied = any(not verdict.passed and verdict.level == "deny" for verdict in self.plan.guardrails)
         blocked = any(c.blocked is not None and c.blocked.by not in WAITING for c in self.plan.changes)
         return denied or blocked
+
+    @property
+    def untouched(self) -> str:
+        """What is to be said where the plan is not carried out."""
+        if not self.recovered:
+            return "Nothing was changed."
+        settled = ", ".join(dict.fromkeys(f"{step.ingestion}: {step_name(step.operation)}" for step in self.recovered))
+        return f"What an earlier apply had left was settled ({settled}); nothing else was changed."
 
     def destructive(self) -> list[tuple[str, str]]:
         """Per ingestion that loses rows or its table: its name and one sentence that says what goes."""

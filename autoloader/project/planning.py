@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from autoloader import __version__
@@ -17,7 +16,7 @@ from autoloader.project.filling import fingerprints_to_fill, rescued_of, ways_to
 from autoloader.project.looking import Eyes, facts_of, history_of, look_at, look_at_all, state_of, with_rewrites
 from autoloader.project.planned import Planned, Wishes, unknown_ingestion
 from autoloader.project.resolving import resolve
-from autoloader.project.resuming import only_left, run_of
+from autoloader.project.resuming import of_its_ingestion
 from autoloader.schedule import next_due
 from autoloader.specfiles import LoadedSpec, ProjectSpecs
 
@@ -43,9 +42,7 @@ def make_plan(eyes: Eyes, specs: ProjectSpecs, wishes: Wishes) -> Planned:
         LedgerError: The state cannot be read.
     """
     state = state_of(eyes.ledger)
-    run = None if wishes.resume is None else run_of(eyes.ledger, wishes.resume)
-    if run is not None:
-        wishes = replace(wishes, select=(run.ingestion,))
+    wishes = of_its_ingestion(wishes, eyes.ledger, specs)
     asked = _asked(specs, state, wishes, eyes)
     wanted = [
         loaded for loaded in specs.ingestions if asked.takes(loaded.spec.name) and loaded.spec.name not in asked.not_due
@@ -59,8 +56,6 @@ def make_plan(eyes: Eyes, specs: ProjectSpecs, wishes: Wishes) -> Planned:
         removed = [recorded for recorded in gone if asked.takes(recorded.name)]
         tables = _tables(eyes, [loaded.spec for loaded in wanted], removed, state)
         looked, failed = look_at_all(eyes, [loaded.spec for loaded in wanted], state, history, asked)
-    if run is not None:
-        looked = {name: only_left(seen, run) for name, seen in looked.items()}
     recipes, problems = _recipes(eyes, wanted, looked, failed)
     looked |= _looked_to_fill(eyes, state, recipes, history, asked)
     for loaded in (each for each in wanted if each.spec.name in looked):

@@ -161,7 +161,7 @@ class Project:
         return plan_and_warm(self, wishes, talk, engine)
 
     def is_complete(self, run_id: str) -> bool:
-        """Whether a run has done all of its plan, so that nothing is left to resume.
+        """Whether a run ended as complete, so that there is nothing in it to go on with.
 
         Raises:
             SettingsError: There is no such run.
@@ -171,11 +171,13 @@ class Project:
         return run_of(self.ledger, run_id).state == "complete"
 
     def is_approved(self, planned: Planned, wishes: Wishes) -> bool:
-        """Whether nobody needs to be asked: nothing changes, or only what a run left is loaded."""
+        """Whether nobody needs to be asked: nothing changes, or the plan only goes on with a run."""
         from autoloader.project.resuming import goes_on, run_of
 
         changes = planned.plan.changes
-        return not changes or (wishes.resume is not None and goes_on(changes, run_of(self.ledger, wishes.resume)))
+        if not changes or wishes.resume is None or wishes.refresh:
+            return not changes
+        return goes_on(changes, run_of(self.ledger, wishes.resume))
 
     @staticmethod
     def nothing_done() -> Report:

@@ -1,29 +1,23 @@
-"""`apply --resume RUN`: what that run left is finished, and nothing else is taken for approved."""
+"""`apply --resume RUN`: recovery, then a plan of that run's ingestion; what goes on with the run is not asked again."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
 from autoloader.errors import LeaseBusyError, SettingsError
-from autoloader.inventory import INSTANT, WORK, Disposition, Lane
+from autoloader.inventory import Lane
 from autoloader.plan import Action, Change
-from autoloader.planner import Looked
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from autoloader.ledger import Ledger, RunRow
+    from autoloader.project.planned import Wishes
     from autoloader.project.project import Project
+    from autoloader.specfiles import ProjectSpecs
 
 _LOADS: Final = frozenset(
     {"run_triggered", "rows_replaced", "data_files_rewritten", "files_marked", "request_recorded"}
 )
-_OTHERS: Final = "it is not among what the run that is resumed has left"
 
 
 def run_of(ledger: Ledger, run_id: str) -> RunRow:
@@ -38,19 +32,50 @@ def run_of(ledger: Ledger, run_id: str) -> RunRow:
     return run
 
 
-def check_resumable(project: Project, run: RunRow) -> None:
-    """Whether what a run left can be finished now. Call it after recovery.
+def of_its_ingestion(wishes: Wishes, ledger: Ledger, specs: ProjectSpecs) -> Wishes:
+    """Wishes that name a run, as wishes for a plan of its ingestion alone; others as they are.
 
     Raises:
-        SettingsError: Its ingestion has no spec any more.
+        SettingsError: There is no such run, its ingestion has no spec any more, or a refresh is asked of another one.
+    """
+    if wishes.resume is None:
+        return wishes
+    run = run_of(ledger, wishes.resume)
+    name = _name_now(run, ledger, specs)
+    if others := sorted(wishes.refresh.keys() - {name}):
+        raise SettingsError(
+            f"--resume {run.run_id} goes on with {name}, and --refresh asks for {others[0]}.",
+            why="Nothing was changed.",
+            fix=f"Ask for it in an apply of its own:\n  autoloader apply --refresh {others[0]}=MODE",
+        )
+    return replace(wishes, select=(name,))
+
+
+def _name_now(run: RunRow, ledger: Ledger, specs: ProjectSpecs) -> str:
+    """The name of a run's ingestion in the specs, which may be about to rename it."""
+    found = [loaded.spec for loaded in specs.ingestions]
+    if run.ingestion in {spec.name for spec in found}:
+        return run.ingestion
+    for spec in found:
+        if spec.previous_name == run.ingestion and ledger.ingestion(spec.name) is None:
+            return spec.name
+    raise SettingsError(
+        f"Run {run.run_id} cannot be resumed: {run.ingestion} has no spec any more.",
+        why="Nothing was changed.",
+        fix="See what becomes of its table:\n  autoloader plan",
+    )
+
+
+def check_resumable(project: Project, wishes: Wishes) -> None:
+    """Whether there is something to go on with in a run. Call it after recovery.
+
+    Raises:
+        SettingsError: It was a rebuild that only `--refresh` asked for, and nothing says so any more.
         LeaseBusyError: It is still at work.
     """
-    if run.ingestion not in {loaded.spec.name for loaded in project.specs().ingestions}:
-        raise SettingsError(
-            f"Run {run.run_id} cannot be resumed: {run.ingestion} has no spec any more.",
-            why="Nothing was changed.",
-            fix="See what becomes of its table:\n  autoloader plan",
-        )
+    if wishes.resume is None:
+        return
+    run = run_of(project.ledger, wishes.resume)
     living = {lease.holder for lease in project.ledger.living(run.ingestion, now=project.clock())}
     if run.state == "running" and run.holder in living:
         raise LeaseBusyError(
@@ -58,38 +83,39 @@ def check_resumable(project: Project, run: RunRow) -> None:
             why=f"{run.holder} has it in hand.",
             fix="Wait for its end, or see who is alive:\n  autoloader locks list",
         )
-
-
-def only_left(looked: Looked, run: RunRow) -> Looked:
-    """What storage showed, with the work of other lanes, and what came after the run began, put off."""
-    files = looked.files
-    work = pc.is_in(files["disposition"], value_set=pa.array(sorted(WORK)))
-    old = pc.fill_null(pc.less_equal(files["modified_at"], pa.scalar(_after(run.started_at), INSTANT)), True)
-    mine = pc.and_(pc.is_in(files["lane"], value_set=pa.array(sorted(_lanes(run)))), old)
-    off = pc.and_(work, pc.invert(mine))
-    for name, value in (("disposition", Disposition.DEFERRED.value), ("reason", _OTHERS)):
-        at = files.schema.get_field_index(name)
-        files = files.set_column(at, files.schema.field(at), pc.if_else(off, value, files[name]))
-    return replace(looked, files=files)
-
-
-def _lanes(run: RunRow) -> frozenset[str]:
-    """Where the rest of a run is: what a cleared history has marked to be loaded again is in the other lane."""
-    again = frozenset({Lane.REFRESH.value, Lane.REINGEST.value})
-    return again if run.lane in again else frozenset({run.lane or Lane.LIVE.value})
-
-
-def _after(started_at: datetime) -> datetime:
-    """The end of the second in which a run began: some storages tell whole seconds."""
-    return started_at + timedelta(seconds=1)
+    by_hand = "rebuild" in (run.extra or {}) and not any(kind == "refresh" for kind, _ in _requests_of(run))
+    served = any(batch.state == "recorded" for batch in project.ledger.batches(run.run_id))
+    if by_hand and not served and not wishes.refresh:
+        [name] = of_its_ingestion(wishes, project.ledger, project.specs()).select
+        raise SettingsError(
+            f"Run {run.run_id} was a rebuild that --refresh asked for, and it has to be asked for again.",
+            why=f"It was not finished, so nothing of it is in the table of {name}.",
+            fix=f"Ask for it again:\n  autoloader apply --resume {run.run_id} --refresh {name}=full",
+        )
 
 
 def goes_on(changes: tuple[Change, ...], run: RunRow) -> bool:
-    """Whether a plan only loads what a run left, which was approved with that run: no row leaves but by a load."""
-    return all(
-        change.actions == (Action.LOAD,)
-        and change.lane in _lanes(run)
-        and {operation.operation for operation in change.operations} <= _LOADS
-        for change in changes
-        if change.blocked is None
+    """Whether a plan only loads files, or builds anew what the run was building: that was approved with the run."""
+    return all(_only_loads(change) or _is_rebuild_of(run, change) for change in changes if change.blocked is None)
+
+
+def _only_loads(change: Change) -> bool:
+    """No row leaves but that of a file that is loaded again."""
+    return change.actions == (Action.LOAD,) and {each.operation for each in change.operations} <= _LOADS
+
+
+def _is_rebuild_of(run: RunRow, change: Change) -> bool:
+    """The same request of the spec, with no fewer files than the run was to load: the rows of others would leave."""
+    asks = {(o.details["kind"], o.details["request"]) for o in change.operations if o.operation == "request_recorded"}
+    return (
+        change.actions == (Action.REBUILD, Action.LOAD)
+        and change.lane == run.lane == Lane.REFRESH
+        and any(kind == "refresh" for kind, _ in asks)
+        and asks == _requests_of(run)
+        and change.impact.files_to_process >= (run.planned_files or 0)
     )
+
+
+def _requests_of(run: RunRow) -> set[tuple[str, str]]:
+    """What of the spec a rebuild was to do, as its run has recorded it."""
+    return {(kind, request) for kind, request in (run.extra or {}).get("rebuild", {}).get("requests", ())}

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from autoloader.apply import Recovered, Step
 from autoloader.errors import StateLostError
 from autoloader.ledger import Ledger
 from tests.clock import Clock
@@ -252,7 +253,7 @@ def test_each_lane_is_priced_and_recorded_with_its_own_compute_profile(player: P
         assert run["cost_usd"]["actual"] == pytest.approx(run["seconds"]["actual"] * dollars_per_second, rel=0.01)
 
 
-def _stop_after_the_first_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+def _stop_after_the_first_batch(monkeypatch: pytest.MonkeyPatch, stops: str = "batch_recorded") -> None:
     """As the first Ctrl-C does: the batch in hand is finished, then the apply stops."""
     from autoloader.apply.report import Events
 
@@ -260,7 +261,7 @@ def _stop_after_the_first_batch(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def sent(events: Events, event: str, **details: Any) -> None:
         send(events, event, **details)
-        if event == "batch_recorded":
+        if event == stops:
             os.kill(os.getpid(), signal.SIGINT)
 
     monkeypatch.setattr(Events, "send", sent)
@@ -302,19 +303,115 @@ def _interrupted(
     return run_id
 
 
-def test_resume_loads_what_the_run_left_and_no_file_that_came_later(
-    player: Player, local_store: LocalStore, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("hours", [-1000, 1000], ids=["old", "ahead"])
+def test_resume_loads_what_the_run_left_and_what_came_since_whatever_their_times(
+    player: Player, local_store: LocalStore, monkeypatch: pytest.MonkeyPatch, hours: int
 ) -> None:
     run_id = _interrupted(player, local_store, monkeypatch)
     put(local_store, "9.csv", 9)
-    later = time.time() + 3600
-    os.utime(local_store.folder / "9.csv", (later, later))
+    at = time.time() + 3600 * hours
+    os.utime(local_store.folder / "9.csv", (at, at))
     said = player.run("apply", "--resume", run_id)
     assert said.code == 0, said.err
-    assert ids(player) == [0, 1, 2, 3]
-    assert "Left for a later run: 1 file." in said.out
-    player.apply()
+    assert "Left for a later run" not in said.out
     assert ids(player) == [0, 1, 2, 3, 9]
+
+
+def test_resume_follows_a_spec_that_was_renamed(
+    player: Player, local_store: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = _interrupted(player, local_store, monkeypatch)
+    player.spec(
+        f"name: sales\nprevious_name: orders\nsource: {{path: {local_store.root}}}\n"
+        "destination: {table: shop.orders}\n"
+    )
+    said = player.run("apply", "--resume", run_id)
+    assert said.code == 1
+    assert "no terminal to ask on" in said.err  # a rename is more than a load
+    assert ids(player) == [0]
+    said = player.run("apply", "-y", "--resume", run_id)
+    assert said.code == 0, said.err
+    assert ids(player) == [0, 1, 2, 3]
+
+
+_ASKED = "    refresh: {mode: full, request: r1}"
+
+
+def _interrupted_rebuild(
+    player: Player, store: LocalStore, monkeypatch: pytest.MonkeyPatch, more: str = "", *words: str
+) -> str:
+    """A table of three files whose rebuild was stopped after the first of them; the id of that run."""
+    for number in range(3):
+        put(store, f"{number}.csv", number)
+    declare(player, store)
+    player.apply()
+    declare(player, store, more=more)
+    with monkeypatch.context() as patched:
+        patched.setenv("AUTOLOADER_BATCH_FILES", "1")
+        _stop_after_the_first_batch(patched, "batch_committed")
+        assert player.run("apply", "-y", *words).code == 6
+    run_id: str = player.run("runs", "--format", "json").json["runs"][-1]["run_id"]
+    return run_id
+
+
+def test_resume_goes_on_with_the_rebuild_that_the_spec_asks_for(
+    player: Player, local_store: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = _interrupted_rebuild(player, local_store, monkeypatch, _ASKED)
+    said = player.run("apply", "--resume", run_id)
+    assert said.code == 0, said.err
+    assert "swap the new table in" in said.out
+    assert ids(player) == [0, 1, 2]
+    player.no_changes()
+
+
+@pytest.mark.parametrize("what", ["another request", "a file less"])
+def test_resume_asks_for_a_rebuild_that_is_not_the_one_of_the_run(
+    player: Player, local_store: LocalStore, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    run_id = _interrupted_rebuild(player, local_store, monkeypatch, _ASKED)
+    if what == "another request":
+        declare(player, local_store, more=_ASKED.replace("r1", "r2"))
+    else:
+        local_store.delete("0.csv")
+    before = player.table("shop.orders")
+    said = player.run("apply", "--resume", run_id)
+    assert said.code == 1
+    assert "changes that were not approved with the run" in said.err
+    assert player.table("shop.orders") == before
+
+
+def test_a_rebuild_that_only_the_command_line_asked_for_is_asked_for_again(
+    player: Player, local_store: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = _interrupted_rebuild(player, local_store, monkeypatch, "", "--refresh", "orders=full")
+    said = player.run("apply", "--resume", run_id)
+    assert said.code == 1
+    assert f"autoloader apply --resume {run_id} --refresh orders=full" in said.err
+    again = ("--resume", run_id, "--refresh", "orders=full")
+    said = player.run("apply", *again)
+    assert said.code == 1
+    assert f"autoloader apply --auto-approve {' '.join(again)}" in said.err
+    said = player.run("apply", "-y", *again)
+    assert said.code == 0, said.err
+    assert "swap the new table in" in said.out
+    assert ids(player) == [0, 1, 2]
+    said = player.run("apply", "-y", *again[:2], "--refresh", "other=full")
+    assert said.code == 1
+    assert "goes on with orders, and --refresh asks for other" in said.err
+
+
+def test_what_recovery_settled_is_told_where_the_plan_is_refused(
+    player: Player, local_store: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = _interrupted(player, local_store, monkeypatch)
+    declare(player, local_store, more=_ASKED)
+    settled = Recovered([Step("orders", "batch_released", "done", 0.0, {})])
+    monkeypatch.setattr("autoloader.project.applied.recover", lambda *_: settled)
+    said = player.run("apply", "--resume", run_id)
+    assert said.code == 1
+    assert "(orders: release a batch of an earlier run); nothing else was changed" in said.err
+    assert "Nothing was changed" not in said.err
 
 
 @pytest.mark.parametrize("approval", [(), ("-y",)], ids=["", "approved"])
@@ -354,7 +451,7 @@ def test_a_complete_run_leaves_nothing_to_resume(player: Player, local_store: Lo
     said = player.run("apply", "--resume", run_id, "--format", "json")
     assert said.code == 0
     assert said.json["operations"] == []
-    assert f"Run {run_id} is complete" in said.err
+    assert f"Run {run_id} ended as complete; what failed or waits is for the next apply." in said.err
     assert ids(player) == [0]
 
 

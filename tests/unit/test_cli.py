@@ -386,9 +386,7 @@ def test_what_would_change_a_saved_plan_is_refused_and_not_ignored(small: Player
     assert small.files() == before
 
 
-@pytest.mark.parametrize(
-    "words", [("--select", "nope"), ("--due",), ("--reingest", "a=**"), ("--refresh", "a=full"), ("--fill", "a=none")]
-)
+@pytest.mark.parametrize("words", [("--select", "nope"), ("--due",), ("--reingest", "a=**"), ("--fill", "a=none")])
 def test_a_run_that_is_resumed_says_itself_what_is_left_of_it(small: Player, words: tuple[str, ...]) -> None:
     before = small.files()
     said = small.run("apply", "-y", "--resume", "x", *words)
