@@ -120,7 +120,7 @@ def test_a_table_that_is_gone_for_good_is_built_anew_with_the_files_of_its_open_
     put(local_store, "a.csv", 1)
     dies_after_its_commit(player)
     take_away(player)
-    player.apply(code=1)
+    player.apply(code=3)
     player.apply("--refresh", "orders=full")
     assert pairs(player) == [(1, 1), (9, 1)]
     settled(player)
