@@ -164,6 +164,10 @@ class PlanStaleError(AutoloaderError):
     exit_code: ClassVar[int] = 4
 
 
+class PlanAppliedError(PlanStaleError):
+    """The saved plan was carried out to its end before: nothing of it is left to do."""
+
+
 class LockBusyError(AutoloaderError):
     """Somebody else holds what is needed (exit 5)."""
 

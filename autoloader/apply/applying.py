@@ -25,7 +25,7 @@ from autoloader.apply.staleness import check_fresh, check_removal, check_sound, 
 from autoloader.apply.target import Budget, Target
 from autoloader.apply.tools import Tools
 from autoloader.apply.undone import versions_back
-from autoloader.errors import AutoloaderError, IncompleteError, StateLostError, is_interrupt
+from autoloader.errors import AutoloaderError, IncompleteError, PlanAppliedError, StateLostError, is_interrupt
 from autoloader.inventory import WORK, Disposition
 from autoloader.plan import Action, Basis, Change, Plan
 from autoloader.planner import WAITING
@@ -122,7 +122,7 @@ def apply_plan(tools: Tools, work: Work) -> Done:
 
     Returns:
         What came of it. An ingestion for which the plan is stale, or which is locked, is among its errors: nothing of
-        it was changed.
+        it was changed. So is one that it was applied to before, but only where nothing was left to do for any.
     """
     done = Done()
     for name, mine in _by_ingestion(work.plan.changes):
@@ -134,6 +134,8 @@ def apply_plan(tools: Tools, work: Work) -> Done:
         except AutoloaderError as error:
             done.errors.append((name, _resumable(error)))
             tools.events.send("failed", ingestion=name, error=str(error))
+    if any(step.status == "done" for step in done.steps):  # it was cut off: what was done by then is as it should be
+        done.errors = [each for each in done.errors if not isinstance(each[1], PlanAppliedError)]
     return done
 
 
@@ -241,7 +243,7 @@ def _begin(
     plan_id, basis = work.plan.plan_id, work.basis(name)
     recorded = tools.ledger.ingestion(name)
     if recipe is None:
-        drops = recorded.table if recorded is not None and any(Action.DROP in each.actions for each in ready) else None
+        drops = next((str((each.before or {})["table"]) for each in ready if Action.DROP in each.actions), None)
         check_removal(basis, recorded, tools.lake.table(drops) if drops is not None else None)
         return None
     table = tools.lake.table(recipe.spec.destination.table)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Final
 
-from autoloader.errors import LeaseBusyError, PlanStaleError
+from autoloader.errors import LeaseBusyError, PlanAppliedError, PlanStaleError
 from autoloader.plan import Basis
 
 if TYPE_CHECKING:
@@ -72,8 +72,11 @@ def check_removal(basis: Basis, recorded: IngestionRow | None, table: TableState
             have been cut off before the ledger forgot it.
 
     Raises:
-        PlanStaleError: Something was loaded or changed since, or it is forgotten already.
+        PlanAppliedError: It is forgotten already, and no table of it is left to drop.
+        PlanStaleError: Something was loaded or changed since.
     """
+    if recorded is None and table is None:
+        raise _applied(basis.ingestion)
     _check_serial(basis, recorded)
     if table is not None:
         check_table(basis, table)
@@ -118,14 +121,14 @@ def is_resumed(plan_id: str, name: str, recorded: IngestionRow | None, living: M
     """Whether this plan was begun here before, and cut off.
 
     Raises:
-        PlanStaleError: It was carried out to its end.
+        PlanAppliedError: It was carried out to its end.
         LeaseBusyError: Somebody is at it.
     """
     begun = next((each for each in _plans(recorded) if each["plan_id"] == plan_id), None)
     if begun is None:
         return False
     if begun["done"]:
-        raise PlanStaleError(f"This plan was applied to {name} already.", fix=f"Nothing is left to do. {_PLAN_AGAIN}")
+        raise _applied(name)
     if (lease := living.get(begun["lease"])) is not None:
         raise LeaseBusyError(
             f"This plan is being applied to {name} by {lease.holder}.",
@@ -162,6 +165,10 @@ def _plans(recorded: IngestionRow | None) -> list[dict[str, Any]]:
     """Plans that were applied to an ingestion, the newest last, each with its lease and whether it was done."""
     extra = recorded.extra if recorded is not None and recorded.extra else {}
     return list(extra.get("plans") or ())
+
+
+def _applied(name: str) -> PlanAppliedError:
+    return PlanAppliedError(f"This plan was applied to {name} already.", fix=f"Nothing is left to do. {_PLAN_AGAIN}")
 
 
 def _stale(basis: Basis, why: str) -> PlanStaleError:

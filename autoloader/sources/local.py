@@ -204,9 +204,8 @@ def _odd(walk: _Walk, folder: _Folder, key: str, pending: list[_Folder]) -> None
         why = "goes in a circle" if error.errno == errno.ELOOP else "leads nowhere"
         if isinstance(error, PermissionError):
             why = "leads to where this user may not look"
-        walk.problem(
-            key, f"The symbolic link {why}. {_REMOVE_LINK}", unlisted=True
-        )  # a volume that is not mounted looks like that
+        # a volume that is not mounted looks like that
+        walk.problem(key, f"The symbolic link {why}. {_REMOVE_LINK}", unlisted=True)
         return
     if stat.S_ISREG(found.st_mode):
         walk.add(key, found)

@@ -100,7 +100,39 @@ def test_case_51_a_table_is_dropped_as_planned_while_nothing_moved_and_only_once
     said = player.run("apply", "saved.plan")
     assert said.code == 0, said.out + said.err
     assert player.run("state", "list", "--format", "json").json["ingestions"] == []
-    assert player.run("apply", "saved.plan").code == 4
+    said = player.run("apply", "saved.plan")
+    assert said.code == 4
+    assert "This plan was applied to orders already." in said.err
+
+
+@pytest.mark.parametrize("more", ["", DROP], ids=["forgotten", "dropped"])
+def test_case_51_removals_that_were_cut_off_between_two_go_on_and_what_is_done_is_not_stale(
+    player: Player, local_store: LocalStore, monkeypatch: pytest.MonkeyPatch, more: str
+) -> None:
+    put(local_store, "a.csv", 1)
+    for name in ("first", "second"):
+        source = f'source: {{path: "{local_store.root}"}}'
+        player.spec(f"name: {name}\n{source}\ndestination: {{table: shop.{name}}}\n{more.strip()}\n", f"{name}.yml")
+    player.apply()
+    for name in ("first", "second"):
+        player.spec("", f"{name}.yml")
+    assert player.run("plan", "--out", "saved.plan").code == 0
+    forget = Ledger.forget
+
+    def forget_one(ledger: Ledger, name: str, **options: Any) -> int:
+        if name == "second":
+            raise KeyboardInterrupt
+        return forget(ledger, name, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Ledger, "forget", forget_one)
+        player.run("apply", "saved.plan")
+    left = player.run("state", "list", "--format", "json").json["ingestions"]
+    assert [each["name"] for each in left] == ["second"]
+    said = player.run("apply", "saved.plan")
+    assert said.code == 0, said.out + said.err
+    assert player.run("state", "list", "--format", "json").json["ingestions"] == []
+    assert player.run("apply", "saved.plan").out.count("already") == 2
 
 
 def cut_off(player: Player, owner: type, name: str, *words: str) -> None:
