@@ -12,14 +12,29 @@ from typing import ClassVar, Final
 
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
-_PASSWORD: Final = re.compile(r"(?<=://)([^:/@\s'\"]*):[^\s'\"]*@")
+# a number before a slash is a port: what comes after it is a path
+_PASSWORD: Final = re.compile(r"(?<=://)([^:/@\s'\"]*):(?![0-9]+/)[^\s'\"]*@")
 _TOKEN: Final = re.compile(r"(?<=://)[^:/@\s'\"]+@")
 _VALUE: Final = re.compile(r"([?&;][\w.~%+-]+=)[^\s&;'\")]+")
+_SERVICE: Final = re.compile(
+    r"(?:(?<![\w+.-])(?!(?:s3[an]?|gs|az|abfss?|wasbs?|file)://)[a-z][\w+.-]*://|\burl: /)[^\s'\")]*", re.IGNORECASE
+)
+_SECRET: Final = re.compile(
+    r"([?&;](?:[\w.~%+-]*(?:token|secret|passw|credential|signature)[\w.~%+-]*"
+    r"|(?:[\w.~%+-]*[-_.])?(?:sig|pwd|\w*key(?:_?id)?))=)[^\s&;'\")]+",
+    re.IGNORECASE,
+)
 
 
 def redacted(text: str) -> str:
-    """A text in which no URL says a password: not with its user, not alone before the host, not in its query."""
-    return _VALUE.sub(r"\1***", _TOKEN.sub("***@", _PASSWORD.sub(r"\1:***@", text)))
+    """A text in which no URL says a password: not with its user, not alone before the host, not in its query.
+
+    Of a service's URL no value in the query is said, of a file's only those of names that sound secret: its path may
+    look like a query.
+    """
+    text = _TOKEN.sub("***@", _PASSWORD.sub(r"\1:***@", text))
+    text = _SERVICE.sub(lambda found: _VALUE.sub(r"\1***", found[0]), text)
+    return _SECRET.sub(r"\1***", text)
 
 
 def is_full_disk(error: BaseException | None) -> bool:

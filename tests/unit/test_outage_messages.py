@@ -89,10 +89,30 @@ def test_a_state_is_lost_by_the_code_of_its_server_and_by_the_text_only_without_
         ("url: /t?client_secret=S3cr3t&x=S3cr3t (Caused by", "url: /t?client_secret=***&x=*** (Caused by"),
         ("'http://host/c?key=S3cr3t'", "'http://host/c?key=***'"),
         ("file:///a/b@c.csv; s3://bucket/x@y=z", "file:///a/b@c.csv; s3://bucket/x@y=z"),
+        ("postgresql://u:p/w@h/db?x=S3cr3t", "postgresql://u:***@h/db?x=***"),
+        ("jdbc:sqlserver://h:1;user=u;password=S3cr3t", "jdbc:sqlserver://h:1;user=***;password=***"),
+        ("az://c/a.csv?sv=1&sig=S3cr3t", "az://c/a.csv?sv=1&sig=***"),
+        ("s3://b/k?X-Amz-Signature=S3cr3t&AWSAccessKeyId=S3cr3t", "s3://b/k?X-Amz-Signature=***&AWSAccessKeyId=***"),
     ],
 )
 def test_no_url_says_its_secrets(text: str, said: str) -> None:
     assert redacted(text) == said
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "s3://b/k?part=3&x=1 is gone",
+        "file:///data/a;v=2/x.csv",
+        "https://host:9000/bucket/user@x/f",
+        "https://minio:9000/warehouse, s3://b/a@b",
+        "gs://b/design;assign=2/a.csv",
+        "sqlite:////tmp/a@b/x:y",
+        "oops; total=5",
+    ],
+)
+def test_what_is_no_secret_is_said(text: str) -> None:
+    assert redacted(text) == text
 
 
 @pytest.mark.parametrize(
