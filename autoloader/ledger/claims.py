@@ -9,6 +9,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Collection
 from datetime import datetime
+from functools import partial
 
 import pyarrow as pa
 
@@ -16,7 +17,7 @@ from autoloader.errors import FencedError, LedgerError
 from autoloader.ledger import claiming
 from autoloader.ledger.base import INT, Part, check_aware, empty, take_numbers
 from autoloader.ledger.claiming import OUT, PLACES, restore_prior, staged_files
-from autoloader.ledger.leases import check_current, insert_lease, make_way
+from autoloader.ledger.leases import check_current, insert_lease, lock_leases, make_way
 from autoloader.ledger.rows import BatchRow, Claimed, Lease
 from autoloader.ledger.runs import read_batches
 from autoloader.ledger.session import Session
@@ -160,7 +161,10 @@ class Claims(Part):
         """
         self._require()
         now = self._database.lease_time(check_aware(now))
-        with self._database.writing() as session:
+        with self._database.reading() as session:
+            ingestion = find_batch(session, batch_id, ("claimed", "written")).ingestion
+        # the set of leases before any one of them, as `acquire` does: else the two could wait for each other
+        with self._database.writing(partial(lock_leases, ingestion=ingestion)) as session:
             lock = "" if session.is_sqlite else " FOR UPDATE"
             batch = find_batch(session, batch_id, ("claimed", "written"), lock)
             make_way(session, batch.lease, batch.ingestion, now, holder)

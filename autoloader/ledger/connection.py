@@ -73,8 +73,11 @@ class Database:
             yield session
 
     @contextmanager
-    def writing(self) -> Iterator[Session]:
+    def writing(self, first: Callable[[Session], None] | None = None) -> Iterator[Session]:
         """A session that is one transaction: committed at the end, rolled back on any error.
+
+        Args:
+            first: What is to be locked before the check of a guarded database locks anything.
 
         Raises:
             LedgerError: The database cannot be reached or written; nothing was changed.
@@ -83,6 +86,8 @@ class Database:
         with self._session() as session:
             session.begin(self.busy_timeout_s)
             try:
+                if first is not None:
+                    first(session)
                 if self._check is not None:
                     self._check(session)
                 yield session

@@ -53,7 +53,7 @@ class Leases(Part):
         self._require()
         now = self._database.lease_time(check_aware(now))
         with self._database.writing() as session:
-            _lock_leases(session, ingestion)
+            lock_leases(session, ingestion)
             standing = _leases(session, ingestion)
             against = [lease for lease in standing if kind == "alone" or lease.kind == "alone"]
             for lease in against:
@@ -202,7 +202,7 @@ def make_way(session: Session, lease_id: str | None, ingestion: str, now: dateti
     Raises:
         LeaseBusyError: It is live, or somebody else has the ingestion alone.
     """
-    _lock_leases(session, ingestion)
+    lock_leases(session, ingestion)
     for lease in _leases(session, ingestion):
         if lease.is_live(now) and (lease.id == lease_id or (lease.kind == "alone" and lease.holder != holder)):
             raise _busy(lease)
@@ -216,7 +216,7 @@ def _leases(session: Session, ingestion: str | None) -> list[Lease]:
     return sorted((Lease(**row) for row in found), key=lambda lease: (lease.ingestion, lease.token))
 
 
-def _lock_leases(session: Session, ingestion: str) -> None:
+def lock_leases(session: Session, ingestion: str) -> None:
     """On Postgres one change of an ingestion's set of leases at a time; SQLite has one writer anyway."""
     if not session.is_sqlite:
         session.query(

@@ -10,11 +10,14 @@ import threading
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
 from autoloader.ledger import open_ledger
+from autoloader.ledger.session import Session
 from tests.behaviour.ledger_kit import NOW, diff, flights, load, paths, results
 
 FILES = 2000
@@ -78,6 +81,29 @@ def test_a_locked_row_is_never_taken_for_a_new_file(fresh_postgres_url: str) -> 
     assert ledger.files("flights").num_rows == 3
 
 
+def test_a_take_over_under_a_lease_locks_in_the_order_of_an_acquire(
+    fresh_postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = open_ledger(fresh_postgres_url, create=True)
+    flights(ledger)
+    run_id = ledger.start_run("flights", "live", now=NOW)
+    dead = ledger.acquire("flights", "load", "dead", 60, NOW)
+    claimed = ledger.claim(run_id, "flights", "live", diff(paths(1)), dead, now=NOW)
+    ledger.unlock(dead)
+    mine = ledger.acquire("flights", "alone", "me", 60, NOW)
+    asked: list[str] = []
+    query = Session.query
+
+    def told(session: Session, sql: str, **values: Any) -> pa.Table:
+        asked.append(sql)
+        return query(session, sql, **values)
+
+    monkeypatch.setattr(Session, "query", told)
+    ledger.under(mine).take_over(claimed.batch_id, "me", 60, NOW)
+    locks = [word for sql in asked for word in ("advisory", "FOR KEY SHARE") if word in sql]
+    assert locks[:2] == ["advisory", "FOR KEY SHARE"]
+
+
 def test_different_ingestions_do_not_wait_for_each_other(fresh_postgres_url: str) -> None:
     ledger = open_ledger(fresh_postgres_url, create=True, busy_timeout_s=2)
     flights(ledger)
@@ -130,6 +156,7 @@ def test_a_plan_reads_the_state_without_the_orm_or_pandas(tmp_path: Path) -> Non
         import sys
         from datetime import UTC, datetime
         from autoloader.ledger import open_ledger
+from autoloader.ledger.session import Session
         ledger = open_ledger(sys.argv[1])
         now = datetime(2026, 1, 1, tzinfo=UTC)
         assert ledger.slice("flights", now=now).num_rows == 3
