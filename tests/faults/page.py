@@ -160,7 +160,8 @@ class Campaign:
             f" were at each step {asked}; fewer mean that the run ended before.",
             *(
                 f"Before, as of {each['commit']}: {sum(each['killed'].values()):,} kills in {each['histories']:,}"
-                f" histories, {min(each['killed'].values())} and more at each step, wrong afterwards: {len(each['wrong'])}."
+                f" histories, {min(each['killed'].values())} and more at each step,"
+                f" wrong afterwards: {len(each['wrong'])}."
                 for each in self.earlier
             ),
             "",
