@@ -108,11 +108,11 @@ def facts_of(lake: Lake, name: str, ledger: Ledger | None = None, ingestion: str
     back: tuple[str, ...] = ()
     foreign, unknown = None, 0
     if ledger is not None and ingestion is not None:
-        foreign = _foreign(ledger, ingestion, table)
         row = ledger.ingestion(ingestion)
+        seen = ((row.extra if row is not None else None) or {}).get("snapshot_id")
+        foreign, unknown = _foreign(seen, table), _unknown(ledger, seen, table)
         if undone := undone_batches(ledger, row, table) if row is not None else ():
             lost, back = _lost(ledger, ingestion, undone), _back(ledger, ingestion, undone)
-        unknown = _unknown(ledger, ingestion, table)
     return TableFacts(
         uuid=table.uuid,
         snapshot_id=table.snapshot_id,
@@ -128,31 +128,22 @@ def facts_of(lake: Lake, name: str, ledger: Ledger | None = None, ingestion: str
     )
 
 
-def _foreign(ledger: Ledger, name: str, table: TableState) -> int:
+def _foreign(seen: int | None, table: TableState) -> int:
     """How many of the snapshots since the one that was recorded last say nothing of us.
 
     Those that do are of a run that is loading now, or of one that died before it could record.
     """
-    seen = _last_seen(ledger, name)
     since = takewhile(lambda info: info.snapshot_id != seen, table.history)
     return sum(not any(key.startswith("autoloader.") for key in info.summary) for info in since)
 
 
-def _last_seen(ledger: Ledger, name: str) -> int | None:
-    """The table's snapshot after our own last commit, as it is recorded."""
-    row = ledger.ingestion(name)
-    seen: int | None = ((row.extra if row is not None else None) or {}).get("snapshot_id")
-    return seen
-
-
-def _unknown(ledger: Ledger, name: str, table: TableState) -> int:
+def _unknown(ledger: Ledger, seen: int | None, table: TableState) -> int:
     """How many snapshots since the one that was recorded last are of runs that the state has never heard of.
 
     A run is recorded before it commits anything. So either the state is an older copy of itself, or another state
     loads into the table as well. Where the recorded snapshot is in the history no more (the table was rebuilt, or the
     snapshot expired), fencing tokens that this state has never given away tell it.
     """
-    seen = _last_seen(ledger, name)
     if seen is not None and all(info.snapshot_id != seen for info in table.history):
         tokens = [int(info.summary.get("autoloader.fencing-token", 0)) for info in table.history]
         unused = ledger.next_token  # read once, and after the table: no load of ours can be ahead of it
