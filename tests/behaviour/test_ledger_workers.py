@@ -156,7 +156,6 @@ def test_a_plan_reads_the_state_without_the_orm_or_pandas(tmp_path: Path) -> Non
         import sys
         from datetime import UTC, datetime
         from autoloader.ledger import open_ledger
-from autoloader.ledger.session import Session
         ledger = open_ledger(sys.argv[1])
         now = datetime(2026, 1, 1, tzinfo=UTC)
         assert ledger.slice("flights", now=now).num_rows == 3
