@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from autoloader.lake import Lake
     from autoloader.ledger import Ledger
     from autoloader.project.answer import Answer
-    from autoloader.project.applied import Report
     from autoloader.project.computing import Engines
     from autoloader.project.looking import Eyes
     from autoloader.project.previewing import Shown
+    from autoloader.project.reporting import Report
     from autoloader.specfiles import LoadedSpec, ProjectSpecs
 
 Talk = Callable[[str], None]
@@ -183,7 +183,7 @@ class Project:
     def nothing_done() -> Report:
         """The report of an apply that had nothing to do."""
         from autoloader.apply import Done
-        from autoloader.project.applied import Report
+        from autoloader.project.reporting import Report
 
         return Report(Done(), 0.0)
 

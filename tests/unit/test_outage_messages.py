@@ -16,7 +16,7 @@ from autoloader.errors import EngineError, StateLostError, redacted
 from autoloader.lake.catalogs import explain
 from autoloader.ledger.address import parse_address
 from autoloader.ledger.failures import ledger_error
-from autoloader.project.applied import _details
+from autoloader.project.reporting import _details
 from tests.playing import Player
 
 AUTHORIZED = (

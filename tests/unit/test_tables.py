@@ -8,7 +8,7 @@ import pytest
 
 from autoloader.apply import MOST_PROBLEMS, Done
 from autoloader.errors import LakeError, LeaseBusyError
-from autoloader.project.applied import Report
+from autoloader.project.reporting import Report
 from autoloader.render import operation_text, table_text
 
 RUNS: list[dict[str, Any]] = [
