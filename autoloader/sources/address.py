@@ -22,6 +22,7 @@ _SCHEMES: Final[dict[str, Scheme]] = {
     "azure": "az",
     "file": "file",
 }
+_SURROGATES: Final = re.compile("[\ud800-\udfff]")
 _URI: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):(?=/)(?://)?(.*)", re.DOTALL)
 
 
@@ -65,7 +66,7 @@ def canonical_file(path_or_uri: str, project_dir: Path) -> str:
     """
     if not _is_utf8(path_or_uri):
         raise SettingsError(
-            f"The name {_bytes_shown(path_or_uri)} is not UTF-8.",
+            f"The name {shown(path_or_uri)} is not UTF-8.",
             why="No ledger and no table can hold such a name: a file that is called so is never loaded.",
             fix="Rename the file to load it.",
         )
@@ -100,9 +101,9 @@ def _is_utf8(text: str) -> bool:
     return True
 
 
-def _bytes_shown(text: str) -> str:
-    r"""The text with bytes that are not UTF-8 as `\xNN`; Python has them as `\udcNN`."""
-    return text.encode("utf-8", "backslashreplace").decode().replace(r"\udc", r"\x")
+def shown(text: str) -> str:
+    r"""Text that any encoder takes: bytes of a name that are not UTF-8, which Python has as `\udcNN`, as `\xNN`."""
+    return _SURROGATES.sub(lambda match: repr(match[0])[1:-1].replace(r"\udc", r"\x"), text)
 
 
 def split(uri: str) -> Address:

@@ -24,6 +24,7 @@ import pyarrow.compute as pc
 from autoloader.errors import SourceError
 from autoloader.inventory import INSTANT, LISTING
 from autoloader.matching import FolderFilter, Verdict
+from autoloader.sources.address import shown
 from autoloader.sources.instants import kept_ns
 from autoloader.sources.outcome import Found, Problem
 
@@ -126,11 +127,6 @@ def peek_local(root: str) -> int:
     _check_root(root)
     with os.scandir(root) as entries:
         return sum(1 for _ in islice(entries, _A_PAGE))
-
-
-def shown(text: str) -> str:
-    r"""Text that any encoder takes: bytes of a name that are not UTF-8 as `\\xNN`."""
-    return os.fsencode(text).decode("utf-8", "backslashreplace")
 
 
 def _check_root(root: str) -> tuple[int, int]:
