@@ -26,38 +26,8 @@ from autoloader.ledger import LeaseKind
 from autoloader.ledger.leases import Leases
 from autoloader.project import Project, verifying
 from tests.clock import Clock
+from tests.orders import SPEC, declare, pairs, put, settled, states
 from tests.playing import LocalStore, Player, S3Store, Said, work
-
-SPEC = """
-    name: orders
-    source: {{path: "{root}"{source}}}
-    destination: {{table: shop.orders}}
-{more}
-"""
-
-
-def declare(player: Player, root: str, source: str = "", more: str = "") -> None:
-    player.spec(SPEC.format(root=root, source=source, more=more))
-
-
-def put(store: LocalStore | S3Store, key: str, *ids: int, n: int = 1) -> None:
-    store.put(key, "id,n\n" + "".join(f"{number},{n}\n" for number in ids))
-
-
-def pairs(player: Player) -> list[tuple[int, int]]:
-    return sorted((row["id"], row["n"]) for row in player.rows("shop.orders"))
-
-
-def states(player: Player) -> dict[str, str]:
-    found = player.run("files", "orders", "--format", "json").json["files"]
-    return {each["file_path"].rpartition("/")[2]: each["state"] for each in found}
-
-
-def settled(player: Player) -> None:
-    """Nothing is left to do, and ledger and table agree file by file."""
-    player.no_changes()
-    said = player.run("verify", "orders")
-    assert said.code == 0, said.out
 
 
 @pytest.fixture
@@ -98,7 +68,7 @@ def test_verify_beside_a_load_finds_what_is_wrong_and_nothing_that_the_load_has_
 ) -> None:
     for number in (1, 2, 3):
         put(local_store, f"{number}.csv", number)
-    declare(player, local_store.root)
+    declare(player, local_store)
     player.apply()
     put(local_store, "2.csv", 2, 20)
     put(local_store, "4.csv", 4)
@@ -121,7 +91,7 @@ def test_verify_does_not_judge_what_was_recorded_while_it_read_the_table(
     player: Player, local_store: LocalStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(local_store, "1.csv", 1)
-    declare(player, local_store.root)
+    declare(player, local_store)
     player.apply()
     put(local_store, "2.csv", 2)
     read = Lake.row_counts
@@ -142,7 +112,7 @@ def test_verify_does_not_judge_what_was_recorded_while_it_read_the_table(
 @pytest.mark.slow
 def test_verify_judges_what_a_dead_load_left(player: Player, local_store: LocalStore) -> None:
     put(local_store, "1.csv", 1)
-    declare(player, local_store.root)
+    declare(player, local_store)
 
     def die() -> None:
         raise SystemExit
@@ -162,7 +132,7 @@ def test_verify_judges_what_a_dead_load_left(player: Player, local_store: LocalS
 def test_verify_beside_a_rebuild_judges_the_table_that_is_served(player: Player, local_store: LocalStore) -> None:
     for number in (1, 2):
         put(local_store, f"{number}.csv", number)
-    declare(player, local_store.root)
+    declare(player, local_store)
     player.apply()
     with between("written", lambda: player.run("verify", "orders", "--format", "json")) as sound:
         player.apply("--refresh", "orders=full")
@@ -182,7 +152,7 @@ def test_verify_says_that_a_table_was_changed_as_a_whole_and_judges_nothing(
     player: Player, local_store: LocalStore
 ) -> None:
     put(local_store, "1.csv", 1)
-    declare(player, local_store.root)
+    declare(player, local_store)
     player.apply()
     with between("swapped", lambda: player.run("verify", "orders")) as served:
         player.apply("--refresh", "orders=full")
@@ -199,7 +169,7 @@ def test_verify_takes_nobody_for_living_whose_process_is_gone(
     player: Player, local_store: LocalStore, monkeypatch: pytest.MonkeyPatch, kind: LeaseKind
 ) -> None:
     put(local_store, "1.csv", 1)
-    declare(player, local_store.root)
+    declare(player, local_store)
     player.apply()
     with player.iceberg("shop.orders") as table:
         table.delete("id = 1")
@@ -230,7 +200,7 @@ def test_case_22_an_upload_that_began_before_the_last_listing_and_ended_after_it
     key = "in/0-first-by-name.csv"
     upload = s3_client.create_multipart_upload(Bucket=s3_bucket, Key=key)["UploadId"]
     put(bucket, "1.csv", 1)
-    declare(player, bucket.root)
+    declare(player, bucket)
     player.apply()
     assert pairs(player) == [(1, 1)]
     part = {"Bucket": s3_bucket, "Key": key, "UploadId": upload}
@@ -247,7 +217,7 @@ def test_case_22_a_file_that_comes_with_a_time_before_everything_that_is_loaded_
     player: Player, local_store: LocalStore
 ) -> None:
     put(local_store, "1.csv", 1)
-    declare(player, local_store.root)
+    declare(player, local_store)
     player.apply()
     put(local_store, "0.csv", 2)
     os.utime(local_store.folder / "0.csv", (86_400, 86_400))  # 1970
@@ -265,7 +235,7 @@ def test_case_23_a_file_from_the_future_is_loaded_once_and_replaced_by_one_from_
     put(local_store, "b.csv", 2)
     later = time.time() + 400 * 86_400
     os.utime(local_store.folder / "a.csv", (later, later))
-    declare(player, local_store.root)
+    declare(player, local_store)
     player.apply()
     assert pairs(player) == [(1, 1), (2, 1)]
     settled(player)
@@ -280,7 +250,7 @@ def test_case_23_a_file_from_the_future_is_loaded_once_and_replaced_by_one_from_
 @pytest.mark.slow
 def test_case_56_another_spelling_of_the_same_source_loads_nothing_again(player: Player, bucket: S3Store) -> None:
     put(bucket, "a.csv", 1)
-    declare(player, bucket.root)
+    declare(player, bucket)
     player.apply()
     for spelled in (
         bucket.root.replace("s3://", "s3a://"),
@@ -304,7 +274,7 @@ def test_case_28_of_a_truncated_gzip_no_row_is_loaded_until_it_comes_whole(
     whole = gzip.compress(b"id,n\n" + b"".join(b"%d,%d\n" % (number, number * 7919) for number in range(2_000)))
     local_store.put("a.csv.gz", whole[: len(whole) * 2 // 3])
     put(local_store, "b.csv", 5_000)
-    declare(player, local_store.root)
+    declare(player, local_store)
     player.apply()
     assert pairs(player) == [(5_000, 1)]
     assert states(player) == {"a.csv.gz": "FAILED", "b.csv": "SUCCESS"}
@@ -343,7 +313,7 @@ def test_case_50_a_commit_whose_answer_is_lost_is_found_and_not_made_again(
     player: Player, local_store: LocalStore
 ) -> None:
     put(local_store, "a.csv", 1)
-    declare(player, local_store.root)
+    declare(player, local_store)
     player.apply()
     put(local_store, "a.csv", 2)
     put(local_store, "b.csv", 3)
@@ -359,7 +329,7 @@ def test_case_50_a_commit_whose_outcome_cannot_be_learned_is_recorded_by_the_nex
     player: Player, local_store: LocalStore
 ) -> None:
     put(local_store, "a.csv", 1)
-    declare(player, local_store.root)
+    declare(player, local_store)
     player.apply()
     put(local_store, "a.csv", 2)
     put(local_store, "b.csv", 3)
@@ -384,7 +354,7 @@ def test_case_52_who_sleeps_ten_minutes_at_a_step_finds_its_files_loaded_by_anot
     player: Player, local_store: LocalStore, at: Clock, step: str
 ) -> None:
     put(local_store, "a.csv", 1)
-    declare(player, local_store.root)
+    declare(player, local_store)
     player.apply()
     put(local_store, "a.csv", 2)
     put(local_store, "b.csv", 3)
@@ -435,7 +405,7 @@ def test_case_53_a_replacement_that_a_compaction_overtakes_is_made_anew_and_lose
 ) -> None:
     put(local_store, "a.csv", 1, 2)
     put(local_store, "b.csv", 3)
-    declare(player, local_store.root)
+    declare(player, local_store)
     player.apply()
     put(local_store, "a.csv", 4)
     with pytest.MonkeyPatch.context() as patch:
@@ -452,7 +422,7 @@ def test_case_53_what_others_delete_and_append_during_a_replacement_stays_delete
 ) -> None:
     put(local_store, "a.csv", 1, 2)
     put(local_store, "b.csv", 3, 9)
-    declare(player, local_store.root)
+    declare(player, local_store)
     player.apply()
     put(local_store, "a.csv", 4)
 
@@ -475,7 +445,7 @@ def test_case_53_a_table_that_others_rewrite_all_the_time_is_left_as_it_is_until
 ) -> None:
     put(local_store, "a.csv", 1, 2)
     put(local_store, "b.csv", 3)
-    declare(player, local_store.root)
+    declare(player, local_store)
     player.apply()
     put(local_store, "a.csv", 4)
     with pytest.MonkeyPatch.context() as patch:
@@ -494,7 +464,7 @@ def test_a_worker_whose_lock_is_broken_adds_nothing_and_the_next_apply_loads_its
     player: Player, local_store: LocalStore
 ) -> None:
     put(local_store, "a.csv", 1)
-    declare(player, local_store.root)
+    declare(player, local_store)
 
     def broken() -> Said:
         [lock] = player.run("locks", "list", "--format", "json").json["locks"]
@@ -534,7 +504,7 @@ def test_a_batch_that_nobody_recorded_is_found_though_its_snapshot_has_expired(
     player: Player, local_store: LocalStore
 ) -> None:
     put(local_store, "a.csv", 1)
-    declare(player, local_store.root)
+    declare(player, local_store)
     with between("committed", cut_off):
         assert player.run("apply", "-y").code == 130
     compact(player)
@@ -564,7 +534,7 @@ def test_a_rebuild_whose_snapshots_expire_while_it_is_built_is_recorded_whole(
     monkeypatch.setenv("AUTOLOADER_BATCH_FILES", "1")
     for number in range(3):
         put(local_store, f"{number}.csv", number)
-    declare(player, local_store.root)
+    declare(player, local_store)
     player.apply()
     passed: list[str] = []
 
@@ -588,7 +558,7 @@ def test_a_batch_that_is_rolled_back_and_expired_before_it_is_recorded_is_loaded
     player: Player, local_store: LocalStore
 ) -> None:
     put(local_store, "a.csv", 1)
-    declare(player, local_store.root)
+    declare(player, local_store)
     player.apply()
     put(local_store, "b.csv", 2)
     with between("committed", cut_off):
@@ -618,7 +588,7 @@ def test_a_batch_of_nothing_but_rejected_rows_is_found_and_its_rows_are_kept_onc
     player: Player, local_store: LocalStore
 ) -> None:
     put(local_store, "a.csv", 1)
-    declare(player, local_store.root, more=QUARANTINE)
+    declare(player, local_store, more=QUARANTINE)
     player.apply()
     local_store.put("b.csv", "id,n\nx,1\n")
     with between("committed", cut_off):
@@ -633,7 +603,7 @@ def test_a_rebuild_that_is_cut_off_keeps_no_rejected_rows_and_one_that_is_served
     player: Player, local_store: LocalStore
 ) -> None:
     local_store.put("a.csv", "id,n\n1,1\nx,1\n")
-    declare(player, local_store.root, more=QUARANTINE)
+    declare(player, local_store, more=QUARANTINE)
     player.apply()
     assert rejected(player) == ["x"]
     with between("committed", cut_off):
@@ -654,7 +624,7 @@ def test_a_saved_rebuild_that_is_cut_off_once_it_is_served_is_not_built_again(
     player: Player, local_store: LocalStore
 ) -> None:
     put(local_store, "a.csv", 1)
-    declare(player, local_store.root)
+    declare(player, local_store)
     player.apply()
     put(local_store, "b.csv", 2)
     saved = str(player.folder / "saved.plan")
@@ -732,7 +702,7 @@ def test_a_variable_that_is_no_number_above_0_is_named_and_nothing_is_done(
     planning_player: Player, local_store: LocalStore, monkeypatch: pytest.MonkeyPatch, name: str, text: str
 ) -> None:
     put(local_store, "a.csv", 1)
-    declare(planning_player, local_store.root)
+    declare(planning_player, local_store)
     assert planning_player.run("init").code == 0
     monkeypatch.setenv(name, text)
     said = planning_player.run("apply", "-y")
@@ -747,7 +717,7 @@ def test_a_storage_that_goes_away_is_no_files_fault_and_stops_the_apply(
     store = S3Store(s3_client, s3_bucket)
     settings = "storage: {{s3: {{endpoint: '{}'}}}}"
     player.spec(settings.format(moto_server), "autoloader.yml")
-    declare(player, store.root)
+    declare(player, store)
     put(store, "a.csv", 1)
     player.apply()
     with closing(socket.socket()) as listener:

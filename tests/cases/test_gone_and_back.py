@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.orders import ids, put, settled
 from tests.playing import LocalStore, Player, Store, work
 
 pytestmark = pytest.mark.slow
@@ -17,20 +18,6 @@ def declare(player: Player, store: Store) -> None:
         source: {{path: "{store.root}", on_delete: delete_rows}}
         destination: {{table: shop.orders}}
     """)
-
-
-def put(store: Store, key: str, *ids: int) -> None:
-    store.put(key, "id\n" + "".join(f"{number}\n" for number in ids))
-
-
-def ids(player: Player) -> list[int]:
-    return sorted(row["id"] for row in player.rows("shop.orders"))
-
-
-def settled(player: Player) -> None:
-    player.no_changes()
-    said = player.run("verify", "orders")
-    assert said.code == 0, said.out
 
 
 def test_rows_of_a_file_that_is_back_before_a_saved_plan_is_applied_stay(player: Player, store: Store) -> None:

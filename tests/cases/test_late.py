@@ -12,39 +12,14 @@ from pyiceberg.types import StringType
 from autoloader.lake import Lake
 from autoloader.ledger import Ledger
 from tests.clock import Clock
+from tests.orders import declare, ids, put, settled
 from tests.playing import LocalStore, Player
-
-SPEC = """
-    name: orders
-    source: {{path: "{root}"}}
-    destination: {{table: shop.orders}}
-{more}
-"""
-
-
-def declare(player: Player, store: LocalStore, more: str = "") -> None:
-    player.spec(SPEC.format(root=store.root, more=more))
-
-
-def put(store: LocalStore, key: str, *ids: int) -> None:
-    store.put(key, "id,n\n" + "".join(f"{number},1\n" for number in ids))
-
-
-def ids(player: Player) -> list[int]:
-    return sorted(row["id"] for row in player.rows("shop.orders"))
 
 
 def states(player: Player) -> dict[str, tuple[str, int | None]]:
     """State and rows per file."""
     found = player.run("files", "orders", "--format", "json").json["files"]
     return {each["file_path"].rpartition("/")[2]: (each["state"], each["rows"]) for each in found}
-
-
-def settled(player: Player) -> None:
-    """Nothing is left to do, and ledger and table agree file by file."""
-    player.no_changes()
-    said = player.run("verify", "orders")
-    assert said.code == 0, said.out
 
 
 # ------------------------------------------------------------------ saved plans
@@ -56,7 +31,7 @@ DROP = "    on_remove: drop"
 def plan_removal(player: Player, store: LocalStore) -> None:
     """A loaded table, and a saved plan that drops it because its spec is gone."""
     put(store, "a.csv", 1)
-    declare(player, store, DROP)
+    declare(player, store, more=DROP)
     player.apply()
     player.spec("")
     assert player.run("plan", "--out", "saved.plan").code == 0
@@ -71,7 +46,7 @@ def test_case_51_a_saved_plan_drops_no_table_whose_spec_is_back(
     player: Player, local_store: LocalStore, more: str
 ) -> None:
     plan_removal(player, local_store)
-    declare(player, local_store, more)
+    declare(player, local_store, more=more)
     if "previous_name" in more:
         player.spec((player.folder / "ingestions/specs.yml").read_text().replace("name: orders", "name: sales", 1))
     said = player.run("apply", "saved.plan")
@@ -84,7 +59,7 @@ def test_case_51_a_saved_plan_drops_no_table_that_was_loaded_into_since(
     player: Player, local_store: LocalStore
 ) -> None:
     plan_removal(player, local_store)
-    declare(player, local_store, DROP)
+    declare(player, local_store, more=DROP)
     put(local_store, "b.csv", 2)
     player.apply()
     player.spec("")
@@ -215,9 +190,9 @@ def test_case_52_a_fill_that_wakes_commits_no_files_that_another_has_deleted(
 ) -> None:
     rescues = "    schema: {new_columns: rescue, on_bad_row: rescue, columns: [%s]}"
     local_store.put("a.csv", "id,note\n1,one\n")
-    declare(player, local_store, rescues % "{name: id, type: int}")
+    declare(player, local_store, more=rescues % "{name: id, type: int}")
     player.apply()
-    declare(player, local_store, rescues % "{name: id, type: int}, {name: note, type: string}")
+    declare(player, local_store, more=rescues % "{name: id, type: int}, {name: note, type: string}")
 
     def another() -> None:
         cut_off(player, Lake, "commit", "apply", "-y")
@@ -291,9 +266,9 @@ def test_a_rebuild_with_a_new_column_puts_no_value_into_a_column_that_others_add
 ) -> None:
     columns = "    schema: {new_columns: ignore, columns: [%s]}"
     local_store.put("a.csv", "id,note\n1,one\n")
-    declare(player, local_store, columns % "{name: id, type: int}")
+    declare(player, local_store, more=columns % "{name: id, type: int}")
     player.apply()
-    declare(player, local_store, columns % "{name: id, type: int}, {name: note, type: string}")
+    declare(player, local_store, more=columns % "{name: id, type: int}, {name: note, type: string}")
 
     def another() -> None:
         with player.iceberg("shop.orders") as table, table.update_schema() as update:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.cases.test_exactly_once import SPEC, between, cut_off, declare, pairs, put, settled
+from tests.cases.test_exactly_once import between, cut_off
+from tests.orders import SPEC, declare, pairs, put, settled
 from tests.playing import LocalStore, Player
 
 pytestmark = pytest.mark.slow
@@ -43,7 +44,7 @@ def test_a_batch_is_not_settled_in_the_table_of_that_name_in_another_catalog(
     player: Player, local_store: LocalStore, monkeypatch: pytest.MonkeyPatch, loaded_before: bool
 ) -> None:
     put(local_store, "z.csv", 9)
-    declare(player, local_store.root)
+    declare(player, local_store)
     if loaded_before:
         player.apply()
     add_dev(player, monkeypatch)
@@ -65,7 +66,7 @@ def test_who_gives_a_table_up_that_is_in_another_catalog_deletes_nothing_of_it(
     player: Player, local_store: LocalStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(local_store, "z.csv", 9)
-    declare(player, local_store.root)
+    declare(player, local_store)
     player.apply()
     add_dev(player, monkeypatch)
     put(local_store, "a.csv", 1)
@@ -80,7 +81,7 @@ def test_a_batch_is_recorded_in_its_table_that_has_another_name_in_catalog_and_s
     player: Player, local_store: LocalStore
 ) -> None:
     put(local_store, "z.csv", 9)
-    declare(player, local_store.root)
+    declare(player, local_store)
     player.apply()
     put(local_store, "a.csv", 1)
     dies_after_its_commit(player)
@@ -95,12 +96,12 @@ def test_a_batch_waits_for_its_table_whatever_else_of_the_spec_is_applied(
     player: Player, local_store: LocalStore
 ) -> None:
     put(local_store, "z.csv", 9)
-    declare(player, local_store.root)
+    declare(player, local_store)
     player.apply()
     put(local_store, "a.csv", 1)
     dies_after_its_commit(player)
     rename(player, "shop.away")
-    declare(player, local_store.root, more="    description: all of them")
+    declare(player, local_store, more="    description: all of them")
     said = player.run("apply", "-y")
     assert said.code == 1, said.out
     assert "this catalog has no such table" in said.out + said.err
@@ -115,7 +116,7 @@ def test_a_table_that_is_gone_for_good_is_built_anew_with_the_files_of_its_open_
     player: Player, local_store: LocalStore
 ) -> None:
     put(local_store, "z.csv", 9)
-    declare(player, local_store.root)
+    declare(player, local_store)
     player.apply()
     put(local_store, "a.csv", 1)
     dies_after_its_commit(player)
@@ -131,7 +132,7 @@ def test_an_ingestion_is_forgotten_although_its_open_batch_waits_for_a_table_tha
     player: Player, local_store: LocalStore, how: str
 ) -> None:
     put(local_store, "a.csv", 1)
-    declare(player, local_store.root)
+    declare(player, local_store)
     dies_after_its_commit(player)
     take_away(player)
     if how == "spec":
@@ -141,7 +142,7 @@ def test_an_ingestion_is_forgotten_although_its_open_batch_waits_for_a_table_tha
         said = player.run("state", "rm", "orders", "-y")
         assert said.code == 0, said.out + said.err
     assert player.run("state", "list", "--format", "json").json["ingestions"] == []
-    declare(player, local_store.root)
+    declare(player, local_store)
     player.apply()
     assert pairs(player) == [(1, 1)]
     settled(player)

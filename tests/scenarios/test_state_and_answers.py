@@ -15,26 +15,8 @@ from autoloader.apply import Recovered, Step
 from autoloader.errors import StateLostError
 from autoloader.ledger import Ledger
 from tests.clock import Clock
+from tests.orders import SPEC, declare, ids, put
 from tests.playing import LocalStore, Player, work
-
-SPEC = """
-    name: orders
-    source: {{path: "{root}"{source}}}
-    destination: {{table: shop.orders}}
-{more}
-"""
-
-
-def declare(player: Player, store: LocalStore, source: str = "", more: str = "") -> None:
-    player.spec(SPEC.format(root=store.root, source=source, more=more))
-
-
-def put(store: LocalStore, key: str, *ids: int) -> None:
-    store.put(key, "id,n\n" + "".join(f"{number},1\n" for number in ids))
-
-
-def ids(player: Player) -> list[int]:
-    return sorted(row["id"] for row in player.rows("shop.orders"))
 
 
 def lake(player: Player) -> Any:
