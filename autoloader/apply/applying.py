@@ -483,6 +483,7 @@ def _target(
         foreseen=foreseen,
         quarantine=recipe.spec.table_schema.on_bad_row == "quarantine",
         back=versions_back(tools, row),
+        appends=recipe.spec.source.on_change == "append",
     )
 
 

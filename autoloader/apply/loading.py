@@ -27,7 +27,7 @@ from autoloader.apply.target import Budget, Target
 from autoloader.apply.tools import Tools
 from autoloader.apply.versions import Versions
 from autoloader.errors import AutoloaderError, SchemaMovedError
-from autoloader.inventory import FileState
+from autoloader.inventory import Disposition, FileState
 
 if TYPE_CHECKING:
     from autoloader.ledger import Lease
@@ -283,10 +283,19 @@ def commit_batch(
     replaced = files.filter(pc.is_in(files["src_file_id"], loaded["src_file_id"].combine_chunks()))
     leaving = replaced["replaces"].drop_null().combine_chunks() if target.branch is None else pa.array([], pa.int64())
     if target.back is not None and target.branch is None:
-        back = target.back.filter(pc.is_in(target.back["file_path"], replaced["file_path"].combine_chunks()))
-        leaving = pc.unique(pa.concat_arrays([leaving, back["src_file_id"].combine_chunks()]))
+        leaving = pc.unique(pa.concat_arrays([leaving, _back(target.back, replaced, appends=target.appends)]))
     data_files = results.filter(pc.equal(results["kind"], "data_file"))
     return commit_swap(tools, target, batch_id, data_files, leaving, lease)
+
+
+def _back(back: pa.Table, loaded: pa.Table, *, appends: bool) -> pa.Array:
+    """Which of the versions that a rollback brought back leave with the load of newer ones."""
+    leaves = pc.is_in(back["file_path"], loaded["file_path"].combine_chunks())
+    if appends:
+        changed = pc.is_in(loaded["disposition"], pa.array([Disposition.CHANGED.value, Disposition.RETRY.value]))
+        beside = loaded.filter(pc.and_(pc.is_null(loaded["replaces"]), changed))["file_path"].combine_chunks()
+        leaves = pc.and_(leaves, pc.or_(back["removed"], pc.invert(pc.is_in(back["file_path"], beside))))
+    return back.filter(leaves)["src_file_id"].combine_chunks()
 
 
 def _lost(files: pa.Table, outcome: pa.Table) -> int:

@@ -32,7 +32,8 @@ class Target:
         foreseen: Schema update that comes with the branch's swap.
         growth: Schema update that is committed with the batch in hand, because its files asked for it.
         back: File versions that had left the table and may be in it again, since somebody rolled it back behind our
-            back: `file_path, src_file_id`. None = nobody did.
+            back, see `versions_back`. None = nobody did.
+        appends: Whether a changed file's rows are added beside those of its older version (`on_change: append`).
     """
 
     ingestion: str
@@ -47,6 +48,7 @@ class Target:
     foreseen: SchemaUpdate | None = None
     growth: SchemaUpdate | None = None
     back: pa.Table | None = None
+    appends: bool = False
 
     @property
     def contract(self) -> ReadContract:

@@ -30,10 +30,12 @@ def undone_batches(ledger: Ledger, row: IngestionRow, table: TableState) -> tupl
     if not noted and not table.astray and (seen is None or seen in known):
         return ()
     batches = [batch for batch in ledger.batches(ingestion=row.name) if batch.state == "recorded"]
+    current = {info.snapshot_id for info in table.history}
     lost = [
         batch
         for batch in batches
-        if batch.batch_id in noted or batch.snapshot_id in table.astray or _is_cut_off(batch, known, table)
+        if batch.snapshot_id not in current  # else somebody took the table forward again
+        and (batch.batch_id in noted or batch.snapshot_id in table.astray or _is_cut_off(batch, known, table))
     ]
     if table.is_rebuilt:
         served = {info.batch_id for info in table.history}
@@ -61,7 +63,11 @@ def with_undone(extra: Mapping[str, Any], batch_ids: Iterable[str]) -> dict[str,
 
 
 def versions_back(tools: Tools, row: IngestionRow | None) -> pa.Table | None:
-    """File versions that undone batches had taken out of the table: `file_path, src_file_id`. None = there are none."""
+    """File versions that undone batches had taken out of the table. None = there are none.
+
+    Returns:
+        `file_path`, `src_file_id`, and `removed`: taken out because their file was gone, not by a newer version of it.
+    """
     table = tools.lake.table(row.table) if row is not None and row.table else None
     lost = undone_batches(tools.ledger, row, table) if row is not None and table is not None else ()
     if row is None or not lost:
@@ -69,4 +75,5 @@ def versions_back(tools: Tools, row: IngestionRow | None) -> pa.Table | None:
     versions = tools.ledger.versions(row.name)
     of_lost = pc.is_in(versions["batch"], pa.array(lost, pa.string()))
     taken = versions.filter(pc.and_(of_lost, pc.is_valid(versions["replaces"])))
-    return taken.select(["file_path", "replaces"]).rename_columns(["file_path", "src_file_id"])
+    removed = pc.equal(taken["state"], "DELETED")
+    return pa.table({"file_path": taken["file_path"], "src_file_id": taken["replaces"], "removed": removed})

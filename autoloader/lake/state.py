@@ -14,6 +14,7 @@ from typing import Any, Final
 import pyarrow as pa
 
 from autoloader import schema as schemas
+from autoloader.errors import LakeError
 from autoloader.lake import keepsakes
 from autoloader.schema import Column, Primitive, TableSchema
 from autoloader.spec import SortTerm
@@ -130,6 +131,15 @@ class TableState:
     sort_by: tuple[str, ...] | None = ()
     last_column_id: int = 0
 
+    def check_reachable(self, snapshot_id: int | None) -> None:
+        """Whether a rollback can go there; None, which is no row at all, always can.
+
+        Raises:
+            LakeError: The snapshot is not in the history (any more).
+        """
+        if snapshot_id is not None and all(info.snapshot_id != snapshot_id for info in self.history):
+            raise unreachable(self.name, snapshot_id, astray=snapshot_id in self.astray)
+
     @property
     def is_rebuilt(self) -> bool:
         """Whether its history begins with a rebuild: what the table had before was swapped out."""
@@ -223,6 +233,21 @@ class HeldFile:
     def empties(self) -> bool:
         """Whether nothing is left of it without the asked rows: it leaves, and need not be rewritten."""
         return sum(self.held.values()) == self.rows
+
+
+def unreachable(table: str, snapshot_id: int, *, astray: bool = False) -> LakeError:
+    """Why a table cannot go back to a snapshot; `astray`: somebody has rolled it back to an older one."""
+    if astray:
+        return LakeError(
+            f"{table} cannot go back to snapshot {snapshot_id}",
+            why="somebody has rolled the table back to one that is older",
+            fix="choose an earlier run, or load again what the table has lost:\n  autoloader plan",
+        )
+    return LakeError(
+        f"{table} cannot go back to snapshot {snapshot_id}",
+        why="it is not in the table's history: it has expired, or belongs to a state that was replaced",
+        fix="choose a later run:\n  autoloader runs",
+    )
 
 
 def state_of(name: str, metadata: Mapping[str, Any]) -> TableState:

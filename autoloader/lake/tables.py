@@ -35,6 +35,7 @@ from autoloader.lake.state import (
     TableState,
     quarantine_name,
     state_of,
+    unreachable,
 )
 from autoloader.loader import RESULT, WriteFormat
 from autoloader.schema import TableSchema
@@ -405,11 +406,7 @@ def rollback(
     table = needed(catalog, name)
     metadata = table.metadata
     if snapshot_id not in {s.snapshot_id for s in ancestors_of(metadata.current_snapshot(), metadata)}:
-        raise LakeError(
-            f"{name} cannot go back to snapshot {snapshot_id}",
-            why="it is not in the table's history: it has expired, or belongs to a state that was replaced",
-            fix="choose a later run:\n  autoloader runs",
-        )
+        raise unreachable(name, snapshot_id)
 
     def stage(transaction: Transaction, table: Table) -> None:
         commits.check_fence(table, fencing_token)

@@ -34,7 +34,7 @@ def drift_of(case: Case) -> tuple[str, ...]:
     if recorded.table_uuid is not None and table.uuid != recorded.table_uuid:
         return (f"{name} was dropped and made anew by someone else",)
     if table.lost or table.back:
-        return (*_rolled_back(case, name, table), *_back(case, name, table))
+        return (*_rolled_back(case, name, table), *_back(case, name, table), *_altered(case, name))
     loads = "a load" if table.unknown == 1 else f"{table.unknown:,} loads"
     behind = (f"{name} got {loads} that this state does not remember",) if table.unknown else ()
     return (*behind, *_altered(case, name), *_written(case, name, recorded.snapshot_id, table))

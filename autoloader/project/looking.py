@@ -168,7 +168,7 @@ def _lost(ledger: Ledger, name: str, undone: Sequence[str]) -> dict[str, tuple[s
 
 
 def _back(ledger: Ledger, name: str, undone: Sequence[str]) -> tuple[str, ...]:
-    """Files whose rows were taken out last by batches that were undone."""
+    """Files whose rows were taken out last by batches that were undone, and were loaded by others."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -177,7 +177,8 @@ def _back(ledger: Ledger, name: str, undone: Sequence[str]) -> tuple[str, ...]:
     newest = settled.group_by("file_path").aggregate([("src_file_id", "max")])["src_file_id_max"].combine_chunks()
     of_lost = pc.is_in(settled["batch"], pa.array(undone, pa.string()))
     mine = pc.and_(of_lost, pc.and_(pc.is_in(settled["src_file_id"], newest), pc.equal(settled["state"], "DELETED")))
-    return tuple(settled.filter(mine)["file_path"].to_pylist())
+    taken, lost = settled.filter(mine), settled.filter(of_lost)["src_file_id"].combine_chunks()
+    return tuple(taken.filter(pc.invert(pc.is_in(taken["replaces"], lost)))["file_path"].to_pylist())
 
 
 def history_of(ledger: Ledger, name: str) -> tuple[History, ...]:

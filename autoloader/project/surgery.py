@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import getpass
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
-from autoloader.apply import Recipe, free_dead_leases, holding, rise_above_fence, row_of, settle_rest, with_undone
+from autoloader.apply import (
+    Recipe,
+    free_dead_leases,
+    holding,
+    rise_above_fence,
+    row_of,
+    settle_rest,
+    undone_batches,
+    with_undone,
+)
 from autoloader.errors import LakeError, RefusedError, SettingsError
 from autoloader.project.answer import Answer, moment
 from autoloader.project.lineage import emptied_text, first_load_ns, left_out_text, skip_history, with_identity
@@ -19,7 +28,7 @@ from autoloader.render import plural
 from autoloader.spec import NAME_RULE, is_safe_name
 
 if TYPE_CHECKING:
-    from autoloader.lake import TableState
+    from autoloader.lake import SnapshotInfo, TableState
     from autoloader.ledger import BatchRow, IngestionRow, Lease
     from autoloader.project.project import Project
 
@@ -211,12 +220,16 @@ def rebuild_ledger(project: Project, name: str) -> str:
     _made(project)
     with holding_alone(project, name, given_up=True) as lease:
         table = _table(project, spec.destination.table)
+        before = project.ledger.ingestion(name)
         held = project.lake.row_counts(table.name, with_paths=True)
+        served = frozenset(held["batch_id"].to_pylist())
+        left = undone_batches(project.ledger, before, table) if before is not None else ()
+        undone = [batch for batch in left if batch not in served]
         rejected = project.lake.rejected_counts(table.name)
         foreign = sum(row["rows"] for row in held.to_pylist() if row["src_file_id"] is None)
-        emptied = emptied_text(table) if project.ledger.ingestion(name) is None else ""
+        emptied = emptied_text(table) if before is None else ""
         skipped = skip_history(project, spec, lease, before_ns=first_load_ns(table, held), but=held["file_path"])
-        _record(project, name, table, lease)
+        _record(project, name, table, lease, undone)  # noted until the ledger has it
         tokens = [table.fence, *(int(each.summary.get("autoloader.fencing-token", 0)) for each in table.history)]
         done = project.ledger.under(lease).rebuild(
             name,
@@ -224,6 +237,7 @@ def rebuild_ledger(project: Project, name: str) -> str:
             now=project.clock(),
             highest_token=max(tokens, default=0),
             highest_id=max(rejected["src_file_id"].to_pylist(), default=0),
+            undone=undone,
             actor=getpass.getuser(),
         )
     others = f" {plural(foreign, 'row')} of it came from no file of ours." if foreign else ""
@@ -245,14 +259,14 @@ def _made(project: Project) -> None:
         project.ledger.init()
 
 
-def _record(project: Project, name: str, table: TableState, lease: Lease) -> None:
+def _record(project: Project, name: str, table: TableState, lease: Lease, undone: Sequence[str] = ()) -> None:
     """Record the spec with its table; what a spec that was not known asks for once is taken as done long ago."""
     spec = project.spec(name).spec
     schema = declared_schema(spec.table_schema) or table.schema
     recipe = Recipe(spec, spec.source.format, schema)
     ledger = project.ledger.under(lease)
     before = ledger.ingestion(name)
-    extra = with_undone({**((before.extra if before else None) or {}), "snapshot_id": table.snapshot_id}, ())
+    extra = with_undone({**((before.extra if before else None) or {}), "snapshot_id": table.snapshot_id}, undone)
     row = row_of(recipe, before, table_uuid=table.uuid, extra=extra)
     ledger.put_ingestion(row, now=project.clock(), actor=getpass.getuser())
     if before is None:
@@ -291,15 +305,28 @@ def rollback_effect(project: Project, name: str, run_id: str) -> str:
     snapshot_id = _snapshot_at(project, name, run_id)
     row = _recorded(project, name)
     table = _table(project, row.table or project.spec(name).spec.destination.table)
+    table.check_reachable(snapshot_id)
     batches = _undone(project, name, table, run_id, snapshot_id)
+    fills = [info for info in _newer(table, snapshot_id) if info.batch_id is not None and info.run_id is None]
+    unfilled = (
+        " Values that were filled into columns since then go back to where they came from (_rescued). To fill them"
+        f" again, run: autoloader apply --fill {name}=rescued"
+        if fills
+        else ""
+    )
     if not batches:
-        return f"Nothing was loaded into {name} after run {run_id}."
+        return f"Nothing was loaded into {name} after run {run_id}.{unfilled}"
     return (
         f"{plural(len(batches), 'batch', 'batches')} of {name} after run {run_id} will be undone"
         f"; the table goes back to {'no rows' if snapshot_id is None else f'snapshot {snapshot_id}'}."
         " Files that they loaded are loaded again by the next apply, unless the spec excludes them (source.exclude) or"
-        " is paused (status: paused)."
+        f" is paused (status: paused).{unfilled}"
     )
+
+
+def _newer(table: TableState, snapshot_id: int | None) -> tuple[SnapshotInfo, ...]:
+    """What was committed since a snapshot, the newest first."""
+    return tuple(takewhile(lambda info: info.snapshot_id != snapshot_id, table.history))
 
 
 def _undone(project: Project, name: str, table: TableState, run_id: str, snapshot_id: int | None) -> list[str]:
@@ -310,7 +337,7 @@ def _undone(project: Project, name: str, table: TableState, run_id: str, snapsho
     committed nothing go by the order in which they were recorded.
     """
     later = frozenset(project.ledger.batches_after(name, run_id))
-    newer = {info.snapshot_id for info in takewhile(lambda info: info.snapshot_id != snapshot_id, table.history)}
+    newer = {info.snapshot_id for info in _newer(table, snapshot_id)}
 
     def leaves(batch: BatchRow) -> bool:
         if batch.snapshot_id is None or batch.snapshot_id in table.astray:
@@ -358,6 +385,7 @@ def rollback(project: Project, name: str, run_id: str) -> str:
     with holding_alone(project, name) as lease:
         snapshot_id = _snapshot_at(project, name, run_id)  # what died is recorded by now
         ledger, seen = project.ledger.under(lease), _table(project, table)
+        seen.check_reachable(snapshot_id)
         undone = _undone(project, name, seen, run_id, snapshot_id)
         ledger.check_lease(lease)
         project.lake.rollback(table, snapshot_id, fencing_token=lease.token, seen=seen)

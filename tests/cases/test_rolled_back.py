@@ -25,13 +25,18 @@ def loaded(player: Player, local_store: LocalStore) -> Player:
     return player
 
 
-def roll_back_to_first(player: Player) -> None:
-    """Somebody else makes the table's first snapshot its current one."""
-    from pyiceberg.catalog.sql import SqlCatalog
+def roll_back_to_first(player: Player) -> int:
+    """Somebody else makes the table's first snapshot its current one; the one that was current."""
+    with player.iceberg("shop.orders") as table:
+        before = table.current_snapshot()
+        set_current(player, table.history()[0].snapshot_id)
+    assert before is not None
+    return int(before.snapshot_id)
 
-    catalog = SqlCatalog("lake", uri=f"sqlite:///{player.folder}/.autoloader/catalog.db")
-    table = catalog.load_table("shop.orders")
-    table.manage_snapshots().set_current_snapshot(snapshot_id=table.history()[0].snapshot_id).commit()
+
+def set_current(player: Player, snapshot_id: int) -> None:
+    with player.iceberg("shop.orders") as table:
+        table.manage_snapshots().set_current_snapshot(snapshot_id=snapshot_id).commit()
 
 
 def settled(player: Player) -> None:
@@ -172,4 +177,144 @@ def test_what_a_rebuild_swapped_out_was_rolled_back_by_nobody(loaded: Player, lo
     loaded.apply()
     assert loaded.plan()["drift"] == []
     assert ids(loaded) == [6, 7]
+    settled(loaded)
+
+
+@pytest.mark.parametrize("is_rebuilt", [False, True], ids=["as it is", "after rebuild-ledger"])
+def test_the_version_that_a_rollback_brought_back_stays_beside_one_that_is_appended(
+    loaded: Player, local_store: LocalStore, is_rebuilt: bool
+) -> None:
+    declare(loaded, local_store, ", on_change: append")
+    loaded.apply("--reingest", "orders=a.csv")
+    roll_back_to_first(loaded)
+    if is_rebuilt:
+        assert loaded.run("rebuild-ledger", "orders", "-y").code == 0
+    put(local_store, "a.csv", 2)
+    loaded.apply()
+    assert ids(loaded) == [1, 2, 5, 6]
+    if not is_rebuilt:  # what the batch that was undone had loaded is not there
+        assert loaded.run("verify", "orders").code == 1
+        assert loaded.run("rebuild-ledger", "orders", "-y").code == 0
+    settled(loaded)
+
+
+def test_a_version_that_a_rollback_brought_back_is_kept_once_the_spec_appends(
+    loaded: Player, local_store: LocalStore
+) -> None:
+    put(local_store, "a.csv", 2)
+    loaded.apply()
+    roll_back_to_first(loaded)
+    assert loaded.run("rebuild-ledger", "orders", "-y").code == 0
+    declare(loaded, local_store, ", on_change: append")
+    loaded.apply()
+    assert ids(loaded) == [1, 2, 5, 6]
+    settled(loaded)
+
+
+def test_rows_taken_out_and_back_leave_although_a_file_that_returns_is_appended(
+    loaded: Player, local_store: LocalStore
+) -> None:
+    declare(loaded, local_store, ", on_change: append, on_delete: delete_rows")
+    local_store.delete("a.csv")
+    loaded.apply()
+    roll_back_to_first(loaded)
+    put(local_store, "a.csv", 2)
+    loaded.apply()
+    assert ids(loaded) == [2, 5, 6]
+    settled(loaded)
+
+
+def test_a_file_that_came_and_went_since_is_no_drift(loaded: Player, local_store: LocalStore) -> None:
+    declare(loaded, local_store, ", on_delete: delete_rows")
+    put(local_store, "d.csv", 7)
+    loaded.apply()
+    local_store.delete("d.csv")
+    loaded.apply()
+    roll_back_to_first(loaded)
+    assert ids(loaded) == [1, 5, 6]
+    settled(loaded)
+
+
+def test_a_table_taken_forward_again_has_lost_nothing(loaded: Player, local_store: LocalStore) -> None:
+    put(local_store, "a.csv", 2)
+    loaded.apply()
+    newest = roll_back_to_first(loaded)
+    declare(loaded, local_store, more="    owner: others")
+    loaded.apply()
+    assert "a.csv" in json.dumps(loaded.plan()["drift"])
+    set_current(loaded, newest)
+    assert ids(loaded) == [2, 5, 6]
+    settled(loaded)
+
+
+def test_a_batch_is_undone_by_a_rebuild_of_the_ledger_until_its_rows_are_back(
+    loaded: Player, local_store: LocalStore
+) -> None:
+    first = loaded.run("runs", "--format", "json").json["runs"][-1]["run_id"]
+    put(local_store, "a.csv", 2)
+    loaded.apply()
+    newest = roll_back_to_first(loaded)
+    assert loaded.run("rebuild-ledger", "orders", "-y").code == 0
+    set_current(loaded, newest)
+    assert loaded.run("rebuild-ledger", "orders", "-y").code == 0
+    settled(loaded)
+    said = loaded.run("rollback", "orders", "--to-run", first, "-y")
+    assert "1 batch of orders" in said.out + said.err
+    assert ids(loaded) == [1, 5, 6]
+    loaded.apply()
+    assert ids(loaded) == [2, 5, 6]
+    settled(loaded)
+
+
+def test_a_run_that_others_rolled_back_is_no_place_to_go_to(loaded: Player, local_store: LocalStore) -> None:
+    put(local_store, "a.csv", 2)
+    loaded.apply()
+    last = loaded.run("runs", "--format", "json").json["runs"][-1]["run_id"]
+    put(local_store, "b.csv", 7)
+    loaded.apply()
+    roll_back_to_first(loaded)
+    said = loaded.run("rollback", "orders", "--to-run", last, "-y")
+    assert said.code == 1
+    assert "will be undone" not in said.out + said.err
+    assert "choose an earlier run, or load again what the table has lost" in said.err
+
+
+def test_a_rollback_says_that_values_filled_into_columns_go_back(player: Player, local_store: LocalStore) -> None:
+    more = "    schema: {new_columns: rescue, columns: [{name: id, type: long}%s]}"
+    put(local_store, "a.csv", 1, n=8)
+    declare(player, local_store, more=more % "")
+    player.apply()
+    first = player.run("runs", "--format", "json").json["runs"][-1]["run_id"]
+    declare(player, local_store, more=more % ", {name: n, type: long}")
+    player.apply()
+    assert player.rows("shop.orders") == [{"id": 1, "n": 8}]
+    said = player.run("rollback", "orders", "--to-run", first, "-y")
+    assert "Values that were filled into columns since then" in said.out + said.err
+    assert player.rows("shop.orders") == [{"id": 1, "n": None}]
+    player.apply("--fill", "orders=rescued")
+    assert player.rows("shop.orders") == [{"id": 1, "n": 8}]
+
+
+def test_a_rebuild_of_the_ledger_that_was_cut_off_forgets_no_rollback(
+    loaded: Player, local_store: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from autoloader.project import surgery
+
+    put(local_store, "a.csv", 2)
+    loaded.apply()
+    newest = roll_back_to_first(loaded)
+    with loaded.iceberg("shop.orders") as table:
+        table.maintenance.expire_snapshots().by_id(newest).commit()
+    real = surgery._record
+
+    def cut_off(*words: Any, **named: Any) -> Any:
+        real(*words, **named)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(surgery, "_record", cut_off)
+        assert loaded.run("rebuild-ledger", "orders", "-y").code == 130
+    assert "a.csv" in json.dumps(loaded.plan()["drift"])
+    loaded.apply("--reingest", f"orders=batch:{undone(loaded)}")
+    assert ids(loaded) == [2, 5, 6]
     settled(loaded)
