@@ -14,7 +14,7 @@ from autoloader.apply.recovery import Recovered, free_dead_leases, recover, rise
 from autoloader.apply.report import Counts, Events, Step, Stop
 from autoloader.apply.target import Budget
 from autoloader.apply.tools import Progress, Silent, Tools
-from autoloader.apply.undone import undone_batches, with_undone
+from autoloader.apply.undone import is_settled, settled_batches, undone_batches, with_settled, with_undone
 
 __all__ = [
     "INCOMPLETE",
@@ -37,12 +37,15 @@ __all__ = [
     "free_dead_leases",
     "holding",
     "is_gone",
+    "is_settled",
     "note_files",
     "recover",
     "rise_above_fence",
     "row_of",
     "settle_rest",
+    "settled_batches",
     "this_process",
     "undone_batches",
+    "with_settled",
     "with_undone",
 ]

@@ -25,9 +25,10 @@ from autoloader.apply.removal import Swapped, commit_swap
 from autoloader.apply.report import Counts, Steps
 from autoloader.apply.target import Budget, Target
 from autoloader.apply.tools import Tools
+from autoloader.apply.undone import is_beside
 from autoloader.apply.versions import Versions
 from autoloader.errors import AutoloaderError, SchemaMovedError
-from autoloader.inventory import Disposition, FileState
+from autoloader.inventory import FileState
 
 if TYPE_CHECKING:
     from autoloader.ledger import Lease
@@ -292,8 +293,7 @@ def _back(back: pa.Table, loaded: pa.Table, *, appends: bool) -> pa.Array:
     """Which of the versions that a rollback brought back leave with the load of newer ones."""
     leaves = pc.is_in(back["file_path"], loaded["file_path"].combine_chunks())
     if appends:
-        changed = pc.is_in(loaded["disposition"], pa.array([Disposition.CHANGED.value, Disposition.RETRY.value]))
-        beside = loaded.filter(pc.and_(pc.is_null(loaded["replaces"]), changed))["file_path"].combine_chunks()
+        beside = loaded.filter(is_beside(loaded))["file_path"].combine_chunks()
         leaves = pc.and_(leaves, pc.or_(back["removed"], pc.invert(pc.is_in(back["file_path"], beside))))
     return back.filter(leaves)["src_file_id"].combine_chunks()
 

@@ -138,7 +138,7 @@ class TableState:
             LakeError: The snapshot is not in the history (any more).
         """
         if snapshot_id is not None and all(info.snapshot_id != snapshot_id for info in self.history):
-            raise unreachable(self.name, snapshot_id, astray=snapshot_id in self.astray)
+            raise unreachable(self.name, snapshot_id, astray=snapshot_id in self.astray and not self.is_rebuilt)
 
     @property
     def is_rebuilt(self) -> bool:
@@ -236,11 +236,11 @@ class HeldFile:
 
 
 def unreachable(table: str, snapshot_id: int, *, astray: bool = False) -> LakeError:
-    """Why a table cannot go back to a snapshot; `astray`: somebody has rolled it back to an older one."""
+    """Why a table cannot go back to a snapshot; `astray`: it was rolled back to an older one."""
     if astray:
         return LakeError(
             f"{table} cannot go back to snapshot {snapshot_id}",
-            why="somebody has rolled the table back to one that is older",
+            why="the table was rolled back to one that is older",
             fix="choose an earlier run, or load again what the table has lost:\n  autoloader plan",
         )
     return LakeError(

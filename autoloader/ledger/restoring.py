@@ -101,7 +101,8 @@ class Restoring(Part):
         with self._database.writing() as session:
             batches = _batches_after(session, ingestion, run_id) if undone is None else tuple(undone)
             _refuse_unfinished(session, ingestion)
-            _stage_undone(session, batches)
+            ids = pa.table({"batch_id": pa.array(batches, TEXT)})
+            session.stage("undone", ids, key="batch_id")
             # The first claim after the run knows what the file was at its end.
             session.execute(
                 "CREATE TEMPORARY TABLE first_claim AS SELECT min(b.src_file_id) AS src_file_id"
@@ -110,7 +111,11 @@ class Restoring(Part):
             )
             session.execute("CREATE UNIQUE INDEX first_claim_key ON first_claim (src_file_id)")
             changed = restore_prior(session, "b.src_file_id IN (SELECT src_file_id FROM first_claim)")
-            _mark_undone(session)
+            session.execute(
+                "UPDATE batch_file SET state = 'UNDONE' WHERE batch IN (SELECT batch_id FROM undone)"
+                " AND state NOT IN ('RELEASED', 'MISSING')"
+            )
+            session.execute("UPDATE batch SET state = 'undone' WHERE batch_id IN (SELECT batch_id FROM undone)")
             advance_serial(session, ingestion)
             detail = {"run": run_id, "batches": len(batches), "files": changed}
             write_audit(session, "rolled back", ingestion, check_aware(now), actor=actor, detail=detail)
@@ -124,7 +129,6 @@ class Restoring(Part):
         now: datetime,
         highest_token: int = 0,
         highest_id: int = 0,
-        undone: Sequence[str] = (),
         actor: str | None = None,
     ) -> Rebuilt:
         """Takes a table's own lineage for the truth: these files, in these versions, are loaded.
@@ -142,7 +146,6 @@ class Restoring(Part):
             now: The time.
             highest_token: The highest fencing token in the table's history; later ones will be higher.
             highest_id: The highest src_file_id that is known from elsewhere; later ones will be higher.
-            undone: Ids of recorded batches that have left the table: what they loaded or took out counts no more.
             actor: Who, for the audit.
 
         Returns:
@@ -154,8 +157,6 @@ class Restoring(Part):
         newest = _newest(found)
         with self._database.writing() as session:
             _refuse_unfinished(session, ingestion)
-            _stage_undone(session, undone)
-            _mark_undone(session)
             session.stage("found", newest, key="file_path")
             lost = session.execute(
                 "UPDATE processed_file SET src_file_id = NULL, rows = NULL,"
@@ -167,11 +168,6 @@ class Restoring(Part):
             _insert_found(session, ingestion, check_aware(now))
             session.stage("version", _versions(found), key="src_file_id")
             _insert_versions(session, ingestion, now)
-            session.execute(
-                "UPDATE batch SET state = 'recorded' WHERE ingestion = :ingestion AND state = 'undone'"
-                " AND batch_id IN (SELECT batch FROM version)",
-                ingestion=ingestion,
-            )
             highest = max(highest_id, pc.max(newest["src_file_id"]).as_py() or 0)
             session.execute(
                 "UPDATE project SET"
@@ -184,19 +180,6 @@ class Restoring(Part):
             detail = {"files": newest.num_rows, "lost": lost}
             write_audit(session, "rebuilt from the table", ingestion, now, actor=actor, detail=detail)
         return Rebuilt(newest.num_rows, lost)
-
-
-def _stage_undone(session: Session, batches: Sequence[str]) -> None:
-    session.stage("undone", pa.table({"batch_id": pa.array(batches, TEXT)}), key="batch_id")
-
-
-def _mark_undone(session: Session) -> None:
-    """The staged batches, and every version in them, count as never loaded."""
-    session.execute(
-        "UPDATE batch_file SET state = 'UNDONE' WHERE batch IN (SELECT batch_id FROM undone)"
-        " AND state NOT IN ('RELEASED', 'MISSING')"
-    )
-    session.execute("UPDATE batch SET state = 'undone' WHERE batch_id IN (SELECT batch_id FROM undone)")
 
 
 def _batches_after(session: Session, ingestion: str, run_id: str) -> tuple[str, ...]:

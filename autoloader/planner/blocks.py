@@ -102,7 +102,8 @@ def _behind(case: Case) -> Block | None:
     return Block(
         "state-behind",
         f"{name or case.spec.destination.table} holds {loads} that this state does not remember: it is an older copy,"
-        " or another state loads into the table, too. To load again would double rows."
+        " another state loads into the table, too, or somebody took the table forward over a rollback."
+        " To load again would double rows."
         f" Run: autoloader rebuild-ledger {case.spec.name}",
     )
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from autoloader import schema as schemas
-from autoloader.apply import undone_batches
+from autoloader.apply import is_settled, undone_batches
 from autoloader.cost import History
 from autoloader.diff import diff
 from autoloader.errors import DeleteFilesError, SourceError
@@ -110,7 +110,7 @@ def facts_of(lake: Lake, name: str, ledger: Ledger | None = None, ingestion: str
     if ledger is not None and ingestion is not None:
         row = ledger.ingestion(ingestion)
         seen = ((row.extra if row is not None else None) or {}).get("snapshot_id")
-        foreign, unknown = _foreign(seen, table), _unknown(ledger, seen, table)
+        foreign, unknown = _foreign(seen, table), _unknown(ledger, seen, table) + _forward(ledger, row, table)
         if undone := undone_batches(ledger, row, table) if row is not None else ():
             lost, back = _lost(ledger, ingestion, undone), _back(ledger, ingestion, undone)
     return TableFacts(
@@ -153,6 +153,16 @@ def _unknown(ledger: Ledger, seen: int | None, table: TableState) -> int:
     return sum(run is not None and ledger.run(run) is None for run in runs)
 
 
+def _forward(ledger: Ledger, row: IngestionRow | None, table: TableState) -> int:
+    """How many batches are in the table again that the ledger was set back over: somebody took the table forward."""
+    seen = ((row.extra if row is not None else None) or {}).get("snapshot_id")
+    since = {info.snapshot_id for info in takewhile(lambda info: info.snapshot_id != seen, table.history)}
+    if row is None or not since or seen is None or len(since) == len(table.history):
+        return 0
+    batches = [batch for batch in ledger.batches(ingestion=row.name) if batch.snapshot_id in since]
+    return sum(batch.state == "undone" or is_settled(row, batch.batch_id) for batch in batches)
+
+
 def _lost(ledger: Ledger, name: str, undone: Sequence[str]) -> dict[str, tuple[str, ...]]:
     """Files that count as loaded by batches that were undone, per batch."""
     import pyarrow.compute as pc
@@ -168,17 +178,29 @@ def _lost(ledger: Ledger, name: str, undone: Sequence[str]) -> dict[str, tuple[s
 
 
 def _back(ledger: Ledger, name: str, undone: Sequence[str]) -> tuple[str, ...]:
-    """Files whose rows were taken out last by batches that were undone, and were loaded by others."""
+    """Files whose rows were taken out last by batches that were undone, and had been loaded by others."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     versions = ledger.versions(name)
-    settled = versions.filter(pc.is_in(versions["state"], pa.array(["SUCCESS", "DELETED"])))
-    newest = settled.group_by("file_path").aggregate([("src_file_id", "max")])["src_file_id_max"].combine_chunks()
+    settled = versions.filter(pc.is_in(versions["state"], pa.array(["SUCCESS", "DELETED", "CLEARED"])))
     of_lost = pc.is_in(settled["batch"], pa.array(undone, pa.string()))
-    mine = pc.and_(of_lost, pc.and_(pc.is_in(settled["src_file_id"], newest), pc.equal(settled["state"], "DELETED")))
-    taken, lost = settled.filter(mine), settled.filter(of_lost)["src_file_id"].combine_chunks()
-    return tuple(taken.filter(pc.invert(pc.is_in(taken["replaces"], lost)))["file_path"].to_pylist())
+    last = _newest(settled)
+    by_lost = pc.is_in(last["batch"], pa.array(undone, pa.string()))
+    taken = last.filter(pc.and_(by_lost, pc.equal(last["state"], "DELETED")))
+    before = _newest(settled.filter(pc.invert(of_lost)))
+    held = before.filter(pc.and_(pc.equal(before["state"], "SUCCESS"), pc.greater(before["rows"], 0)))
+    return tuple(
+        taken.filter(pc.is_in(taken["file_path"], held["file_path"].combine_chunks()))["file_path"].to_pylist()
+    )
+
+
+def _newest(versions: pa.Table) -> pa.Table:
+    """The last version of each path."""
+    import pyarrow.compute as pc
+
+    ids = versions.group_by("file_path").aggregate([("src_file_id", "max")])["src_file_id_max"]
+    return versions.filter(pc.is_in(versions["src_file_id"], ids.combine_chunks()))
 
 
 def history_of(ledger: Ledger, name: str) -> tuple[History, ...]:

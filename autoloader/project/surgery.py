@@ -17,7 +17,9 @@ from autoloader.apply import (
     rise_above_fence,
     row_of,
     settle_rest,
+    settled_batches,
     undone_batches,
+    with_settled,
     with_undone,
 )
 from autoloader.errors import LakeError, RefusedError, SettingsError
@@ -222,14 +224,13 @@ def rebuild_ledger(project: Project, name: str) -> str:
         table = _table(project, spec.destination.table)
         before = project.ledger.ingestion(name)
         held = project.lake.row_counts(table.name, with_paths=True)
-        served = frozenset(held["batch_id"].to_pylist())
-        left = undone_batches(project.ledger, before, table) if before is not None else ()
-        undone = [batch for batch in left if batch not in served]
+        undone = undone_batches(project.ledger, before, table) if before is not None else ()
+        settled = settled_batches(project.ledger, before, table) if before is not None else ()
         rejected = project.lake.rejected_counts(table.name)
         foreign = sum(row["rows"] for row in held.to_pylist() if row["src_file_id"] is None)
         emptied = emptied_text(table) if before is None else ""
         skipped = skip_history(project, spec, lease, before_ns=first_load_ns(table, held), but=held["file_path"])
-        _record(project, name, table, lease, undone)  # noted until the ledger has it
+        _record(project, name, table, lease, undone)
         tokens = [table.fence, *(int(each.summary.get("autoloader.fencing-token", 0)) for each in table.history)]
         done = project.ledger.under(lease).rebuild(
             name,
@@ -237,9 +238,10 @@ def rebuild_ledger(project: Project, name: str) -> str:
             now=project.clock(),
             highest_token=max(tokens, default=0),
             highest_id=max(rejected["src_file_id"].to_pylist(), default=0),
-            undone=undone,
             actor=getpass.getuser(),
         )
+        if before is not None:
+            _settle(project, name, (*settled, *undone), lease)
     others = f" {plural(foreign, 'row')} of it came from no file of ours." if foreign else ""
     lost = f" {plural(done.lost, 'file')} had rows that are not there any more." if done.lost else ""
     left_out = f" {left_out_text(skipped)}" if skipped else ""
@@ -276,6 +278,15 @@ def _record(project: Project, name: str, table: TableState, lease: Lease, undone
             ledger.record_request(name, kind, request, now=project.clock())
 
 
+def _settle(project: Project, name: str, undone: Sequence[str], lease: Lease) -> None:
+    """Batches that were undone by others are missed no more, now that the ledger is as the table is without them."""
+
+    def settled(row: IngestionRow) -> IngestionRow:
+        return replace(row, extra=with_settled(row.extra or {}, undone))
+
+    project.ledger.under(lease).amend_ingestion(name, settled, now=project.clock(), actor=getpass.getuser())
+
+
 @contextmanager
 def holding_alone(project: Project, name: str, *, given_up: bool = False) -> Iterator[Lease]:
     """Hold an ingestion alone for the time of a block, with nothing of it half done.
@@ -305,7 +316,9 @@ def rollback_effect(project: Project, name: str, run_id: str) -> str:
     snapshot_id = _snapshot_at(project, name, run_id)
     row = _recorded(project, name)
     table = _table(project, row.table or project.spec(name).spec.destination.table)
-    table.check_reachable(snapshot_id)
+    _check_unprotected(row, table.name)
+    if not any(batch.state in ("claimed", "written") for batch in project.ledger.batches(ingestion=name)):
+        table.check_reachable(snapshot_id)  # else what died is recorded first
     batches = _undone(project, name, table, run_id, snapshot_id)
     fills = [info for info in _newer(table, snapshot_id) if info.batch_id is not None and info.run_id is None]
     unfilled = (
@@ -367,6 +380,13 @@ def _snapshot_at(project: Project, name: str, run_id: str) -> int | None:
     return found[-1].snapshot_id if found else None
 
 
+def _check_unprotected(row: IngestionRow, table: str) -> None:
+    if row.protect:
+        raise RefusedError(
+            f"{row.name} is protected: nothing may roll {table} back.", fix="Set protect: false and apply."
+        )
+
+
 def rollback(project: Project, name: str, run_id: str) -> str:
     """Put the table, then the ledger, back to the end of a run. Done twice, it changes nothing more.
 
@@ -379,8 +399,7 @@ def rollback(project: Project, name: str, run_id: str) -> str:
 
     row = _recorded(project, name)
     table = row.table or project.spec(name).spec.destination.table
-    if row.protect:
-        raise RefusedError(f"{name} is protected: nothing may roll {table} back.", fix="Set protect: false and apply.")
+    _check_unprotected(row, table)
     rise_above_fence(tools_without_engine(project), name)
     with holding_alone(project, name) as lease:
         snapshot_id = _snapshot_at(project, name, run_id)  # what died is recorded by now

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from autoloader.apply import is_gone, this_process
+from autoloader.apply import is_gone, settled_batches, this_process
 from autoloader.inmemory import in_memory
 from autoloader.project.answer import Answer
 from autoloader.render import plural
@@ -99,8 +99,9 @@ def verify(project: Project, name: str) -> Answer:
     gone = {lease.id for lease in leases.values() if is_gone(lease.holder, this_process())}
     living = [lease for lease in leases.values() if lease.id not in gone]
     after = ledger.versions(name)
+    settled = settled_batches(ledger, row, state) if row is not None and state is not None else ()
     dead = [batch.batch_id for batch in ledger.unfinished(name, now=project.clock(), gone=gone)]
-    found = _disagreeing(ledger_files, table_files, before, after, dead, _beside(project, name))
+    found = _disagreeing(ledger_files, table_files, before, after, dead, _beside(project, name), settled)
     moved = _moved(state, project.lake.table(table), living)
     violations = [] if moved else [each for each in found if not each["in_hand"]][:MOST_VIOLATIONS]
     aside = {each["in_hand"]: each for each in found if moved or each["in_hand"]}.values()
@@ -203,6 +204,7 @@ def _disagreeing(
     after: pa.Table,
     dead: Sequence[str],
     beside: Sequence[str],
+    settled: Sequence[str],
 ) -> list[dict[str, Any]]:
     """What disagrees, by file id, what somebody has in hand last; at most `MOST_VIOLATIONS` and as many in hand.
 
@@ -213,6 +215,7 @@ def _disagreeing(
         after: And after it.
         dead: Batches that are open and whose worker is dead.
         beside: Batches of a living rebuild, which are not in the table that is served.
+        settled: Batches that left the table, and without which the ledger was made anew: they replaced nothing.
 
     Returns:
         With each `in_hand`, how many there are like it (`many`), and how many of those the ledger has (`recorded`).
@@ -235,7 +238,8 @@ def _disagreeing(
         con.register("after", after.select(_VERSION))
         con.register("dead", pa.table({"batch_id": pa.array(dead, pa.string())}))
         con.register("beside", pa.table({"batch_id": pa.array(beside, pa.string())}))
-        con.register("versions", after.select(_VERSION))
+        con.register("settled", pa.table({"batch_id": pa.array(settled, pa.string())}))
+        con.execute("CREATE TEMP VIEW versions AS FROM after WHERE batch NOT IN (SELECT batch_id FROM settled)")
         con.execute(f"CREATE TEMP TABLE kept AS {_KEPT}")
         con.execute(f"CREATE TEMP TABLE in_hand AS {_IN_HAND}")
         found = con.sql(_DISAGREEING)

@@ -731,22 +731,6 @@ def test_a_failed_reload_replaces_the_version_that_the_table_holds_again(ledger:
     assert (row["state"], row["src_file_id"], row["attempt_replaces"]) == ("FAILED", 1, 1)
 
 
-def test_batches_that_left_the_table_count_no_more_until_their_rows_are_found_again(ledger: Ledger) -> None:
-    def facts() -> tuple[list[str], list[str]]:
-        batches = sorted(ledger.batches(ingestion="flights"), key=lambda batch: batch.sequence or 0)
-        return [batch.state for batch in batches], ledger.versions("flights")["state"].to_pylist()
-
-    _, first = load(ledger, diff(paths(1)))
-    _, second = load(ledger, diff(paths(1), "changed", version=2, replaces=[1]))
-    path, newer = paths(1)[0], second.files["src_file_id"].to_pylist()[0]
-    ledger.rebuild("flights", of_table((path, 1, first.batch_id)), now=at(50), undone=[second.batch_id])
-    assert facts() == (["recorded", "undone"], ["SUCCESS", "UNDONE"])
-    assert remembered(ledger)[path]["src_file_id"] == 1
-    ledger.rebuild("flights", of_table((path, newer, second.batch_id)), now=at(60))
-    assert facts() == (["recorded", "recorded"], ["SUCCESS", "SUCCESS"])
-    assert remembered(ledger)[path]["src_file_id"] == newer
-
-
 def test_no_identity_is_kept_of_another_version_than_the_table_holds(ledger: Ledger) -> None:
     _, first = load(ledger, diff(paths(2)))
     load(ledger, diff(paths(2), "changed", version=2, replaces=[1, 2]))

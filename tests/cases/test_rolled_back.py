@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests import orders
-from tests.orders import declare, ids, put
+from tests.orders import STRICT, declare, ids, put
 from tests.playing import LocalStore, Player
 
 pytestmark = pytest.mark.slow
@@ -247,22 +247,110 @@ def test_a_table_taken_forward_again_has_lost_nothing(loaded: Player, local_stor
     settled(loaded)
 
 
-def test_a_batch_is_undone_by_a_rebuild_of_the_ledger_until_its_rows_are_back(
-    loaded: Player, local_store: LocalStore
+@pytest.mark.parametrize("by", ["others", "ourselves"])
+def test_a_table_taken_forward_over_a_rollback_waits_for_a_rebuild_of_the_ledger(
+    loaded: Player, local_store: LocalStore, by: str
 ) -> None:
     first = loaded.run("runs", "--format", "json").json["runs"][-1]["run_id"]
     put(local_store, "a.csv", 2)
+    loaded.apply()
+    put(local_store, "a.csv", 3)
+    loaded.apply()
+    with loaded.iceberg("shop.orders") as table:
+        newest = table.metadata.current_snapshot_id
+    assert newest is not None
+    if by == "others":
+        roll_back_to_first(loaded)
+        assert loaded.run("rebuild-ledger", "orders", "-y").code == 0
+        assert "state-behind" not in json.dumps(loaded.plan()["changes"])
+    else:
+        assert loaded.run("rollback", "orders", "--to-run", first, "-y").code == 0
+    set_current(loaded, newest)
+    said = loaded.run("apply", "-y")
+    assert said.code == 3
+    assert "2 loads that this state does not remember" in said.out + said.err
+    assert ids(loaded) == [3, 5, 6]
+    assert loaded.run("rebuild-ledger", "orders", "-y").code == 0
+    settled(loaded)
+    if by == "others":
+        said = loaded.run("rollback", "orders", "--to-run", first, "-y")
+        assert "2 batches of orders" in said.out + said.err
+        loaded.apply()
+        assert ids(loaded) == [3, 5, 6]
+        settled(loaded)
+
+
+def test_a_deletion_taken_forward_again_is_undone_by_a_rollback_of_our_own(
+    loaded: Player, local_store: LocalStore
+) -> None:
+    declare(loaded, local_store, ", on_delete: delete_rows")
+    first = loaded.run("runs", "--format", "json").json["runs"][-1]["run_id"]
+    local_store.delete("a.csv")
     loaded.apply()
     newest = roll_back_to_first(loaded)
     assert loaded.run("rebuild-ledger", "orders", "-y").code == 0
     set_current(loaded, newest)
     assert loaded.run("rebuild-ledger", "orders", "-y").code == 0
     settled(loaded)
-    said = loaded.run("rollback", "orders", "--to-run", first, "-y")
-    assert "1 batch of orders" in said.out + said.err
-    assert ids(loaded) == [1, 5, 6]
+    assert loaded.run("rollback", "orders", "--to-run", first, "-y").code == 0
     loaded.apply()
-    assert ids(loaded) == [2, 5, 6]
+    assert ids(loaded) == [5, 6]
+    put(local_store, "a.csv", 1)
+    loaded.apply()
+    assert ids(loaded) == [1, 5, 6]
+    settled(loaded)
+
+
+def test_rows_of_a_file_that_was_replaced_and_then_gone_are_drift_when_they_are_back(
+    loaded: Player, local_store: LocalStore
+) -> None:
+    declare(loaded, local_store, ", on_delete: delete_rows")
+    put(local_store, "a.csv", 2)
+    loaded.apply()
+    local_store.delete("a.csv")
+    loaded.apply()
+    roll_back_to_first(loaded)
+    drift = json.dumps(loaded.plan()["drift"])
+    assert "rows of 1 file that had left it are there again" in drift
+    assert "a.csv" in drift
+
+
+def test_a_version_that_stayed_beside_an_appended_one_stays_when_that_is_loaded_again(
+    loaded: Player, local_store: LocalStore
+) -> None:
+    declare(loaded, local_store, ", on_change: append")
+    loaded.apply("--reingest", "orders=a.csv")
+    roll_back_to_first(loaded)
+    put(local_store, "a.csv", 2)
+    loaded.apply()
+    loaded.apply("--reingest", "orders=a.csv")
+    assert ids(loaded) == [1, 2, 5, 6]
+
+
+@pytest.mark.parametrize("versions", ["appended", "loaded again", "loaded again, and it returns broken first"])
+def test_no_version_of_a_file_that_was_gone_stays_when_it_returns(
+    loaded: Player, local_store: LocalStore, versions: str
+) -> None:
+    declare(loaded, local_store, ", on_change: append, on_delete: delete_rows", more=STRICT.format(missing="fail"))
+    loaded.apply()
+    if versions == "appended":
+        put(local_store, "a.csv", 2)
+        loaded.apply()
+    with loaded.iceberg("shop.orders") as table:
+        before = table.metadata.current_snapshot_id
+    assert before is not None
+    if versions != "appended":
+        loaded.apply("--reingest", "orders=a.csv")
+    local_store.delete("a.csv")
+    loaded.apply()
+    assert ids(loaded) == [5, 6]
+    set_current(loaded, before)
+    if "broken" in versions:
+        local_store.put("a.csv", "id\n4\n")
+        loaded.apply()
+    put(local_store, "a.csv", 3)
+    loaded.apply()
+    assert ids(loaded) == [3, 5, 6]
     settled(loaded)
 
 
@@ -317,4 +405,41 @@ def test_a_rebuild_of_the_ledger_that_was_cut_off_forgets_no_rollback(
     assert "a.csv" in json.dumps(loaded.plan()["drift"])
     loaded.apply("--reingest", f"orders=batch:{undone(loaded)}")
     assert ids(loaded) == [2, 5, 6]
+    settled(loaded)
+
+
+def test_what_a_rebuild_replaced_is_no_place_to_go_to_and_was_rolled_back_by_nobody(loaded: Player) -> None:
+    first = loaded.run("runs", "--format", "json").json["runs"][-1]["run_id"]
+    loaded.apply("--refresh", "orders=full")
+    said = loaded.run("rollback", "orders", "--to-run", first, "-y")
+    assert said.code == 1
+    assert "belongs to a state that was replaced" in said.err
+
+
+def test_a_protected_table_is_refused_as_such_wherever_it_should_go(loaded: Player, local_store: LocalStore) -> None:
+    first = loaded.run("runs", "--format", "json").json["runs"][-1]["run_id"]
+    loaded.apply("--refresh", "orders=full")
+    declare(loaded, local_store, more="    protect: true")
+    loaded.apply()
+    said = loaded.run("rollback", "orders", "--to-run", first, "-y")
+    assert said.code == 3
+    assert "is protected" in said.err
+
+
+def test_a_run_that_died_once_its_rebuild_was_served_can_be_gone_back_to(
+    loaded: Player, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from autoloader.apply.tools import Tools
+
+    def at(_: Tools, step: str) -> None:
+        if step == "swapped":
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Tools, "at", at)
+        loaded.run("apply", "-y", "--refresh", "orders=full")
+    last = loaded.run("runs", "--format", "json").json["runs"][-1]["run_id"]
+    said = loaded.run("rollback", "orders", "--to-run", last, "-y")
+    assert said.code == 0, said.err
+    assert ids(loaded) == [1, 5, 6]
     settled(loaded)
