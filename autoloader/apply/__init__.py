@@ -14,7 +14,7 @@ from autoloader.apply.recovery import Recovered, free_dead_leases, recover, rise
 from autoloader.apply.report import Counts, Events, Step, Stop
 from autoloader.apply.target import Budget
 from autoloader.apply.tools import Progress, Silent, Tools
-from autoloader.apply.undone import is_settled, settled_batches, undone_batches, with_settled, with_undone
+from autoloader.apply.undone import is_settled, settled_batches, undone_batches, with_settled
 
 __all__ = [
     "INCOMPLETE",
@@ -47,5 +47,4 @@ __all__ = [
     "this_process",
     "undone_batches",
     "with_settled",
-    "with_undone",
 ]

@@ -81,6 +81,11 @@ class SnapshotInfo:
     summary: Mapping[str, str]
 
     @property
+    def has_rows(self) -> bool:
+        """Whether the table certainly had rows then, or may have had some."""
+        return self.summary.get("total-records") != "0"
+
+    @property
     def plan_id(self) -> str | None:
         """The plan of that batch."""
         return self.summary.get(PLAN_ID)

@@ -129,6 +129,7 @@ class Restoring(Part):
         now: datetime,
         highest_token: int = 0,
         highest_id: int = 0,
+        current: Sequence[int] = (),
         actor: str | None = None,
     ) -> Rebuilt:
         """Takes a table's own lineage for the truth: these files, in these versions, are loaded.
@@ -146,6 +147,8 @@ class Restoring(Part):
             now: The time.
             highest_token: The highest fencing token in the table's history; later ones will be higher.
             highest_id: The highest src_file_id that is known from elsewhere; later ones will be higher.
+            current: Ids of the snapshots that the table has come through: batches of theirs that were undone, as by a
+                rollback over which somebody took the table forward again, count as recorded.
             actor: Who, for the audit.
 
         Returns:
@@ -168,6 +171,7 @@ class Restoring(Part):
             _insert_found(session, ingestion, check_aware(now))
             session.stage("version", _versions(found), key="src_file_id")
             _insert_versions(session, ingestion, now)
+            _revive_batches(session, ingestion, current)
             highest = max(highest_id, pc.max(newest["src_file_id"]).as_py() or 0)
             session.execute(
                 "UPDATE project SET"
@@ -180,6 +184,20 @@ class Restoring(Part):
             detail = {"files": newest.num_rows, "lost": lost}
             write_audit(session, "rebuilt from the table", ingestion, now, actor=actor, detail=detail)
         return Rebuilt(newest.num_rows, lost)
+
+
+def _revive_batches(session: Session, ingestion: str, snapshot_ids: Sequence[int]) -> None:
+    """Batches of these snapshots that were undone are recorded again, as far as what they did is still known."""
+    session.stage("current_snapshot", pa.table({"snapshot_id": pa.array(snapshot_ids, INT)}), key="snapshot_id")
+    again = "ingestion = :ingestion AND state = 'undone' AND snapshot_id IN (SELECT snapshot_id FROM current_snapshot)"
+    session.execute(
+        "UPDATE batch_file SET state = CASE WHEN error IS NOT NULL THEN 'FAILED'"
+        " WHEN disposition = 'missing' THEN 'DELETED' WHEN disposition IS NULL AND replaces IS NOT NULL THEN 'CLEARED'"
+        " WHEN rows IS NULL THEN 'SKIPPED' ELSE 'SUCCESS' END"
+        f" WHERE state = 'UNDONE' AND batch IN (SELECT batch_id FROM batch WHERE {again})",
+        ingestion=ingestion,
+    )
+    session.execute(f"UPDATE batch SET state = 'recorded' WHERE {again}", ingestion=ingestion)
 
 
 def _batches_after(session: Session, ingestion: str, run_id: str) -> tuple[str, ...]:

@@ -33,11 +33,12 @@ def drift_of(case: Case) -> tuple[str, ...]:
         return (f"{name} was dropped; {files_text(loaded)} recorded as loaded into it",) if loaded else ()
     if recorded.table_uuid is not None and table.uuid != recorded.table_uuid:
         return (f"{name} was dropped and made anew by someone else",)
+    if table.unknown:  # what else is missing is told once these are remembered
+        loads = "a load" if table.unknown == 1 else f"{table.unknown:,} loads"
+        return (f"{name} got {loads} that this state does not remember", *_altered(case, name))
     if table.lost or table.back:
         return (*_rolled_back(case, name, table), *_back(case, name, table), *_altered(case, name))
-    loads = "a load" if table.unknown == 1 else f"{table.unknown:,} loads"
-    behind = (f"{name} got {loads} that this state does not remember",) if table.unknown else ()
-    return (*behind, *_altered(case, name), *_written(case, name, recorded.snapshot_id, table))
+    return (*_altered(case, name), *_written(case, name, recorded.snapshot_id, table))
 
 
 def _written(case: Case, name: str, seen: int | None, table: TableFacts) -> tuple[str, ...]:

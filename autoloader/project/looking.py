@@ -144,10 +144,12 @@ def _unknown(ledger: Ledger, seen: int | None, table: TableState) -> int:
     loads into the table as well. Where the recorded snapshot is in the history no more (the table was rebuilt, or the
     snapshot expired), fencing tokens that this state has never given away tell it.
     """
-    if seen is not None and all(info.snapshot_id != seen for info in table.history):
+    if all(info.snapshot_id != seen for info in table.history):
         tokens = [int(info.summary.get("autoloader.fencing-token", 0)) for info in table.history]
         unused = ledger.next_token  # read once, and after the table: no load of ours can be ahead of it
-        return sum(token >= unused for token in tokens) or int(table.fence >= unused)
+        behind = sum(token >= unused for token in tokens) or int(table.fence >= unused)
+        if behind or seen is not None:
+            return behind
     since = takewhile(lambda info: info.snapshot_id != seen, table.history)
     runs = [info.summary.get("autoloader.run-id") for info in since]
     return sum(run is not None and ledger.run(run) is None for run in runs)
@@ -156,8 +158,12 @@ def _unknown(ledger: Ledger, seen: int | None, table: TableState) -> int:
 def _forward(ledger: Ledger, row: IngestionRow | None, table: TableState) -> int:
     """How many batches are in the table again that the ledger was set back over: somebody took the table forward."""
     seen = ((row.extra if row is not None else None) or {}).get("snapshot_id")
-    since = {info.snapshot_id for info in takewhile(lambda info: info.snapshot_id != seen, table.history)}
-    if row is None or not since or seen is None or len(since) == len(table.history):
+    if row is None or seen is None or seen not in table.astray.union(info.snapshot_id for info in table.history):
+        return 0  # where it has expired, nobody can tell
+    since = {
+        info.snapshot_id for info in takewhile(lambda info: info.has_rows and info.snapshot_id != seen, table.history)
+    }
+    if not since:
         return 0
     batches = [batch for batch in ledger.batches(ingestion=row.name) if batch.snapshot_id in since]
     return sum(batch.state == "undone" or is_settled(row, batch.batch_id) for batch in batches)

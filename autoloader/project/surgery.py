@@ -20,7 +20,6 @@ from autoloader.apply import (
     settled_batches,
     undone_batches,
     with_settled,
-    with_undone,
 )
 from autoloader.errors import LakeError, RefusedError, SettingsError
 from autoloader.project.answer import Answer, moment
@@ -195,7 +194,7 @@ def adopt(project: Project, name: str) -> str:
     _made(project)
     with holding_alone(project, name, given_up=True) as lease:
         skipped = skip_history(project, spec, lease, before_ns=None)
-        _record(project, name, table, lease)
+        _record(project, name, table, lease, settled=())
     if spec.source.start == "now":
         return f"{name} now owns {table.name}. {plural(skipped, 'file')} in storage left out (source.start: now)."
     return f"{name} now owns {table.name}. Its rows carry no lineage: files that gave them count as new."
@@ -230,7 +229,8 @@ def rebuild_ledger(project: Project, name: str) -> str:
         foreign = sum(row["rows"] for row in held.to_pylist() if row["src_file_id"] is None)
         emptied = emptied_text(table) if before is None else ""
         skipped = skip_history(project, spec, lease, before_ns=first_load_ns(table, held), but=held["file_path"])
-        _record(project, name, table, lease, undone)
+        if before is None:
+            _record(project, name, table, lease, settled=None)
         tokens = [table.fence, *(int(each.summary.get("autoloader.fencing-token", 0)) for each in table.history)]
         done = project.ledger.under(lease).rebuild(
             name,
@@ -238,10 +238,10 @@ def rebuild_ledger(project: Project, name: str) -> str:
             now=project.clock(),
             highest_token=max(tokens, default=0),
             highest_id=max(rejected["src_file_id"].to_pylist(), default=0),
+            current=[info.snapshot_id for info in takewhile(lambda info: info.has_rows, table.history)],
             actor=getpass.getuser(),
         )
-        if before is not None:
-            _settle(project, name, (*settled, *undone), lease)
+        _record(project, name, table, lease, settled=(*settled, *undone))
     others = f" {plural(foreign, 'row')} of it came from no file of ours." if foreign else ""
     lost = f" {plural(done.lost, 'file')} had rows that are not there any more." if done.lost else ""
     left_out = f" {left_out_text(skipped)}" if skipped else ""
@@ -261,14 +261,25 @@ def _made(project: Project) -> None:
         project.ledger.init()
 
 
-def _record(project: Project, name: str, table: TableState, lease: Lease, undone: Sequence[str] = ()) -> None:
-    """Record the spec with its table; what a spec that was not known asks for once is taken as done long ago."""
+def _record(project: Project, name: str, table: TableState, lease: Lease, *, settled: Sequence[str] | None) -> None:
+    """Record the spec with its table; what a spec that was not known asks for once is taken as done long ago.
+
+    Args:
+        project: The project.
+        name: The ingestion.
+        table: Its table.
+        lease: Holds the ingestion alone.
+        settled: Batches that the table lacks and the ledger does not miss. None = what the table holds is still to be
+            remembered: without its snapshot, which is not noted yet, nothing is loaded into it.
+    """
     spec = project.spec(name).spec
     schema = declared_schema(spec.table_schema) or table.schema
     recipe = Recipe(spec, spec.source.format, schema)
     ledger = project.ledger.under(lease)
     before = ledger.ingestion(name)
-    extra = with_undone({**((before.extra if before else None) or {}), "snapshot_id": table.snapshot_id}, undone)
+    extra = (before.extra if before is not None else None) or {}
+    if settled is not None:
+        extra = with_settled({**extra, "snapshot_id": table.snapshot_id}, settled)
     row = row_of(recipe, before, table_uuid=table.uuid, extra=extra)
     ledger.put_ingestion(row, now=project.clock(), actor=getpass.getuser())
     if before is None:
@@ -276,15 +287,6 @@ def _record(project: Project, name: str, table: TableState, lease: Lease, undone
         asked += [("refresh", spec.refresh.request)] if spec.refresh is not None else []
         for kind, request in asked:
             ledger.record_request(name, kind, request, now=project.clock())
-
-
-def _settle(project: Project, name: str, undone: Sequence[str], lease: Lease) -> None:
-    """Batches that were undone by others are missed no more, now that the ledger is as the table is without them."""
-
-    def settled(row: IngestionRow) -> IngestionRow:
-        return replace(row, extra=with_settled(row.extra or {}, undone))
-
-    project.ledger.under(lease).amend_ingestion(name, settled, now=project.clock(), actor=getpass.getuser())
 
 
 @contextmanager

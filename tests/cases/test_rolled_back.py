@@ -272,12 +272,73 @@ def test_a_table_taken_forward_over_a_rollback_waits_for_a_rebuild_of_the_ledger
     assert ids(loaded) == [3, 5, 6]
     assert loaded.run("rebuild-ledger", "orders", "-y").code == 0
     settled(loaded)
-    if by == "others":
-        said = loaded.run("rollback", "orders", "--to-run", first, "-y")
-        assert "2 batches of orders" in said.out + said.err
-        loaded.apply()
-        assert ids(loaded) == [3, 5, 6]
-        settled(loaded)
+    said = loaded.run("rollback", "orders", "--to-run", first, "-y")
+    assert "2 batches of orders" in said.out + said.err
+    loaded.apply()
+    assert ids(loaded) == [3, 5, 6]
+    settled(loaded)
+
+
+@pytest.mark.parametrize("to", ["the first run", "no rows"])
+@pytest.mark.parametrize("then", ["nothing", "loads"])
+def test_a_table_taken_forward_to_another_line_waits_for_a_rebuild_of_the_ledger(
+    player: Player, local_store: LocalStore, to: str, then: str
+) -> None:
+    declare(player, local_store, more=STRICT.format(missing="fail"))
+    if to == "no rows":
+        local_store.put("a.csv", "id\n1\n")
+        player.apply()  # which fails
+    for key, number in {"a.csv": 1, "b.csv": 5}.items():
+        put(local_store, key, number)
+    player.apply()
+    first = player.run("runs", "--format", "json").json["runs"][0]["run_id"]
+    put(local_store, "a.csv", 2)
+    player.apply()
+    with player.iceberg("shop.orders") as table:
+        newest = table.metadata.current_snapshot_id
+    assert newest is not None
+    assert player.run("rollback", "orders", "--to-run", first, "-y").code == 0
+    assert ids(player) == ([] if to == "no rows" else [1, 5])
+    if then == "loads":
+        player.apply()
+    set_current(player, newest)
+    said = player.run("apply", "-y")
+    assert said.code == 3
+    assert "that this state does not remember" in said.out + said.err
+    assert ids(player) == [2, 5]
+    assert player.run("rebuild-ledger", "orders", "-y").code == 0
+    settled(player)
+
+
+@pytest.mark.parametrize("state", ["another copy", "lost"])
+def test_nothing_is_loaded_while_a_table_is_remembered_in_part(
+    loaded: Player, local_store: LocalStore, monkeypatch: pytest.MonkeyPatch, state: str
+) -> None:
+    from autoloader.ledger.restoring import Restoring
+
+    kept = loaded.folder / ".autoloader" / "state.db"
+    older = kept.read_bytes()
+    put(local_store, "a.csv", 2)
+    put(local_store, "d.csv", 7)
+    loaded.apply()
+    kept.unlink()
+    if state == "another copy":
+        kept.write_bytes(older)
+
+    def cut_off(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Restoring, "rebuild", cut_off)
+        assert loaded.run("rebuild-ledger", "orders", "-y").code == 130
+    said = loaded.run("apply", "-y")
+    assert said.code == 3
+    assert "that this state does not remember" in said.out + said.err
+    assert ids(loaded) == [2, 5, 6, 7]
+    assert loaded.run("rebuild-ledger", "orders", "-y").code == 0
+    loaded.apply()
+    assert ids(loaded) == [2, 5, 6, 7]
+    settled(loaded)
 
 
 def test_a_deletion_taken_forward_again_is_undone_by_a_rollback_of_our_own(
@@ -386,21 +447,19 @@ def test_a_rollback_says_that_values_filled_into_columns_go_back(player: Player,
 def test_a_rebuild_of_the_ledger_that_was_cut_off_forgets_no_rollback(
     loaded: Player, local_store: LocalStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from autoloader.project import surgery
+    from autoloader.ledger.restoring import Restoring
 
     put(local_store, "a.csv", 2)
     loaded.apply()
     newest = roll_back_to_first(loaded)
     with loaded.iceberg("shop.orders") as table:
         table.maintenance.expire_snapshots().by_id(newest).commit()
-    real = surgery._record
 
-    def cut_off(*words: Any, **named: Any) -> Any:
-        real(*words, **named)
+    def cut_off(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(surgery, "_record", cut_off)
+        patch.setattr(Restoring, "rebuild", cut_off)
         assert loaded.run("rebuild-ledger", "orders", "-y").code == 130
     assert "a.csv" in json.dumps(loaded.plan()["drift"])
     loaded.apply("--reingest", f"orders=batch:{undone(loaded)}")
