@@ -343,6 +343,7 @@ def goes_back(history: History, step: Step) -> None:
     history.dies_on(step, steps.ROLLBACK, "rollback", "orders", "--to-run", run, "-y")
     if history.random.random() < 0.5:
         history.change()
+    _comes_between(history)
     history.does("rollback", "orders", "--to-run", run, "-y")
     history.does(*APPLY, "--confirm", "orders")  # most of the few files that were known then may be gone
     history.world.loaded()
@@ -355,8 +356,20 @@ def remembers(history: History, step: Step) -> None:
     if history.random.random() < 0.5:
         history.change()
     history.dies_on(step, steps.REMEMBER, "rebuild-ledger", "orders", "-y")
+    _comes_between(history)
     history.does("rebuild-ledger", "orders", "-y")
     history.settle()
+
+
+def _comes_between(history: History) -> None:
+    """Perhaps somebody applies before a command that was killed is said again: that is done rightly, or refused."""
+    if history.random.random() < 0.6:
+        return
+    ended = history.run(*APPLY)
+    if ended.code not in (0, REFUSED):
+        raise history.wrong(f"{APPLY}: exit {ended.code}: {ended.said}")
+    if ended.code == 0:
+        history.world.loaded()
 
 
 def leaves(history: History, step: Step) -> None:
