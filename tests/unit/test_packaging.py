@@ -5,10 +5,14 @@ from __future__ import annotations
 import csv
 import gzip
 import re
+import tomllib
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, metadata
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from packaging.specifiers import SpecifierSet
 
 from tests import flights
 
@@ -19,6 +23,19 @@ SAMPLE = ROOT / "ingestions" / "sample"
 def test_the_pins_are_names_and_versions_and_nothing_else() -> None:
     lines = (ROOT / "constraints.txt").read_text("utf-8").splitlines()
     assert [line for line in lines if not re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.+!]+", line)] == []
+
+
+def test_every_pin_runs_on_the_oldest_python_that_is_promised() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    oldest = project["requires-python"].removeprefix(">=") + ".0"
+    too_new = {}
+    for line in (ROOT / "constraints.txt").read_text("utf-8").splitlines():
+        name = line.partition("==")[0]
+        with suppress(PackageNotFoundError):  # which is for another platform
+            needs = metadata(name).get("Requires-Python")
+            if needs and oldest not in SpecifierSet(needs):
+                too_new[line] = needs
+    assert too_new == {}
 
 
 def test_the_sample_fits_into_a_megabyte() -> None:
