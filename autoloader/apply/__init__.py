@@ -14,7 +14,7 @@ from autoloader.apply.recovery import Recovered, free_dead_leases, recover, rise
 from autoloader.apply.report import Counts, Events, Step, Stop
 from autoloader.apply.target import Budget
 from autoloader.apply.tools import Progress, Silent, Tools
-from autoloader.apply.undone import is_settled, settled_batches, undone_batches, with_settled
+from autoloader.apply.undone import lost_batches, settled_batches, settled_ids, undone_batches, with_settled
 
 __all__ = [
     "INCOMPLETE",
@@ -37,13 +37,14 @@ __all__ = [
     "free_dead_leases",
     "holding",
     "is_gone",
-    "is_settled",
+    "lost_batches",
     "note_files",
     "recover",
     "rise_above_fence",
     "row_of",
     "settle_rest",
     "settled_batches",
+    "settled_ids",
     "this_process",
     "undone_batches",
     "with_settled",

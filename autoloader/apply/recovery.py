@@ -154,7 +154,7 @@ def rise_above_fence(tools: Tools, name: str, names: Sequence[str] = ()) -> None
     row = tools.ledger.ingestion(name)
     seen = ((row.extra if row is not None else None) or {}).get("snapshot_id")
     for table in filter(None, (tools.lake.table(each) for each in _names(tools, name, names))):
-        if table.rows == 0 or seen is None or any(info.snapshot_id == seen for info in table.history):
+        if table.rows == 0 or seen is None or table.has_come_through(seen):
             tools.ledger.raise_tokens(table.fence)
 
 

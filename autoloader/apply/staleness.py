@@ -8,7 +8,6 @@ take nothing away from a plan that claims each file only while nobody else has i
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Final
 
 from autoloader.errors import LeaseBusyError, PlanAppliedError, PlanStaleError
@@ -57,7 +56,7 @@ def check_fresh(
 
 def _check_untouched(plan_id: str, basis: Basis, table: TableState) -> None:
     """Rows that came into the table since it was planned are this very plan's own."""
-    since = takewhile(lambda info: info.snapshot_id != basis.snapshot_id, table.history)
+    since = table.since(basis.snapshot_id)
     if any(int(info.summary.get(_ADDED, "0")) and info.plan_id != plan_id for info in since):
         raise _stale(basis, "It was cut off, and others have loaded since: their rows would leave the table with it.")
 

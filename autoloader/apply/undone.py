@@ -27,27 +27,28 @@ _SETTLED: Final = "undone_settled"
 
 
 def undone_batches(ledger: Ledger, row: IngestionRow, table: TableState) -> tuple[str, ...]:
-    """Recorded batches that the table has lost, as they were recorded; those found by earlier applies as well.
-
-    What came before a rebuild was swapped out by ourselves and does not count, nor do those that are settled.
-    """
-    settled = _noted(row, _SETTLED)
-    return tuple(batch for batch in _lost(ledger, row, table) if batch not in settled)
+    """Those of `lost_batches` that are not settled."""
+    settled = settled_ids(row)
+    return tuple(batch for batch in lost_batches(ledger, row, table) if batch not in settled)
 
 
 def settled_batches(ledger: Ledger, row: IngestionRow, table: TableState) -> tuple[str, ...]:
-    """Batches that the table has lost and still lacks, after the ledger was made anew from it."""
-    settled = _noted(row, _SETTLED)
-    return tuple(batch for batch in _lost(ledger, row, table) if batch in settled) if settled else ()
+    """Those of `lost_batches` that the table still lacks after the ledger was made anew from it."""
+    settled = settled_ids(row)
+    return tuple(batch for batch in lost_batches(ledger, row, table) if batch in settled) if settled else ()
 
 
-def is_settled(row: IngestionRow, batch_id: str) -> bool:
-    """Whether the ledger was made anew from the table while it lacked that batch."""
-    return batch_id in _noted(row, _SETTLED)
+def settled_ids(row: IngestionRow) -> frozenset[str]:
+    """Batches that the table lacked when the ledger was made anew from it; it may have them again."""
+    return _noted(row, _SETTLED)
 
 
-def _lost(ledger: Ledger, row: IngestionRow, table: TableState) -> list[str]:
-    noted = _noted(row, _UNDONE) | _noted(row, _SETTLED)
+def lost_batches(ledger: Ledger, row: IngestionRow, table: TableState) -> list[str]:
+    """Recorded batches that the table has lost, as they were recorded; those found by earlier applies as well.
+
+    What came before a rebuild was swapped out by ourselves and does not count.
+    """
+    noted = _noted(row, _UNDONE) | settled_ids(row)
     current = {info.snapshot_id for info in table.history}
     known = table.astray.union(current)
     seen = (row.extra or {}).get("snapshot_id")

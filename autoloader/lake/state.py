@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import takewhile
 from typing import Any, Final
 
 import pyarrow as pa
@@ -81,11 +82,6 @@ class SnapshotInfo:
     summary: Mapping[str, str]
 
     @property
-    def has_rows(self) -> bool:
-        """Whether the table certainly had rows then, or may have had some."""
-        return self.summary.get("total-records") != "0"
-
-    @property
     def plan_id(self) -> str | None:
         """The plan of that batch."""
         return self.summary.get(PLAN_ID)
@@ -136,13 +132,26 @@ class TableState:
     sort_by: tuple[str, ...] | None = ()
     last_column_id: int = 0
 
+    def has_come_through(self, snapshot_id: int | None) -> bool:
+        """Whether a snapshot is in its history; one that expired is not, nor one that it was rolled back over."""
+        return any(info.snapshot_id == snapshot_id for info in self.history)
+
+    def since(self, snapshot_id: int | None) -> tuple[SnapshotInfo, ...]:
+        """What was committed after a snapshot, the newest first; all of the history where that is not in it."""
+        return tuple(takewhile(lambda info: info.snapshot_id != snapshot_id, self.history))
+
+    @property
+    def contributing(self) -> tuple[SnapshotInfo, ...]:
+        """Snapshots that may have given it rows, the newest first: those after the last one that surely had none."""
+        return tuple(takewhile(lambda info: info.summary.get("total-records") != "0", self.history))
+
     def check_reachable(self, snapshot_id: int | None) -> None:
         """Whether a rollback can go there; None, which is no row at all, always can.
 
         Raises:
             LakeError: The snapshot is not in the history (any more).
         """
-        if snapshot_id is not None and all(info.snapshot_id != snapshot_id for info in self.history):
+        if snapshot_id is not None and not self.has_come_through(snapshot_id):
             raise unreachable(self.name, snapshot_id, astray=snapshot_id in self.astray and not self.is_rebuilt)
 
     @property

@@ -6,12 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
-from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from autoloader import schema as schemas
-from autoloader.apply import is_settled, undone_batches
+from autoloader.apply import settled_ids, undone_batches
 from autoloader.cost import History
 from autoloader.diff import diff
 from autoloader.errors import DeleteFilesError, SourceError
@@ -110,9 +109,11 @@ def facts_of(lake: Lake, name: str, ledger: Ledger | None = None, ingestion: str
     if ledger is not None and ingestion is not None:
         row = ledger.ingestion(ingestion)
         seen = ((row.extra if row is not None else None) or {}).get("snapshot_id")
-        foreign, unknown = _foreign(seen, table), _unknown(ledger, seen, table) + _forward(ledger, row, table)
-        if undone := undone_batches(ledger, row, table) if row is not None else ():
-            lost, back = _lost(ledger, ingestion, undone), _back(ledger, ingestion, undone)
+        foreign, unknown = _foreign(seen, table), _unknown(ledger, seen, table)
+        if row is not None:
+            unknown += _forward(ledger, row, seen, table)
+            if undone := undone_batches(ledger, row, table):
+                lost, back = _lost(ledger, ingestion, undone), _back(ledger, ingestion, undone)
     return TableFacts(
         uuid=table.uuid,
         snapshot_id=table.snapshot_id,
@@ -133,8 +134,7 @@ def _foreign(seen: int | None, table: TableState) -> int:
 
     Those that do are of a run that is loading now, or of one that died before it could record.
     """
-    since = takewhile(lambda info: info.snapshot_id != seen, table.history)
-    return sum(not any(key.startswith("autoloader.") for key in info.summary) for info in since)
+    return sum(not any(key.startswith("autoloader.") for key in info.summary) for info in table.since(seen))
 
 
 def _unknown(ledger: Ledger, seen: int | None, table: TableState) -> int:
@@ -144,29 +144,27 @@ def _unknown(ledger: Ledger, seen: int | None, table: TableState) -> int:
     loads into the table as well. Where the recorded snapshot is in the history no more (the table was rebuilt, or the
     snapshot expired), fencing tokens that this state has never given away tell it.
     """
-    if all(info.snapshot_id != seen for info in table.history):
+    if not table.has_come_through(seen):
         tokens = [int(info.summary.get("autoloader.fencing-token", 0)) for info in table.history]
         unused = ledger.next_token  # read once, and after the table: no load of ours can be ahead of it
         behind = sum(token >= unused for token in tokens) or int(table.fence >= unused)
         if behind or seen is not None:
             return behind
-    since = takewhile(lambda info: info.snapshot_id != seen, table.history)
-    runs = [info.summary.get("autoloader.run-id") for info in since]
+    runs = [info.run_id for info in table.since(seen)]
     return sum(run is not None and ledger.run(run) is None for run in runs)
 
 
-def _forward(ledger: Ledger, row: IngestionRow | None, table: TableState) -> int:
+def _forward(ledger: Ledger, row: IngestionRow, seen: int | None, table: TableState) -> int:
     """How many batches are in the table again that the ledger was set back over: somebody took the table forward."""
-    seen = ((row.extra if row is not None else None) or {}).get("snapshot_id")
-    if row is None or seen is None or seen not in table.astray.union(info.snapshot_id for info in table.history):
+    if seen not in table.astray and not table.has_come_through(seen):
         return 0  # where it has expired, nobody can tell
-    since = {
-        info.snapshot_id for info in takewhile(lambda info: info.has_rows and info.snapshot_id != seen, table.history)
-    }
+    contributing = {info.snapshot_id for info in table.contributing}
+    since = contributing.intersection(info.snapshot_id for info in table.since(seen))
     if not since:
         return 0
+    settled = settled_ids(row)
     batches = [batch for batch in ledger.batches(ingestion=row.name) if batch.snapshot_id in since]
-    return sum(batch.state == "undone" or is_settled(row, batch.batch_id) for batch in batches)
+    return sum(batch.state == "undone" or batch.batch_id in settled for batch in batches)
 
 
 def _lost(ledger: Ledger, name: str, undone: Sequence[str]) -> dict[str, tuple[str, ...]]:

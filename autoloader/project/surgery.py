@@ -7,18 +7,16 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from autoloader.apply import (
     Recipe,
     free_dead_leases,
     holding,
+    lost_batches,
     rise_above_fence,
     row_of,
     settle_rest,
-    settled_batches,
-    undone_batches,
     with_settled,
 )
 from autoloader.errors import LakeError, RefusedError, SettingsError
@@ -29,7 +27,7 @@ from autoloader.render import plural
 from autoloader.spec import NAME_RULE, is_safe_name
 
 if TYPE_CHECKING:
-    from autoloader.lake import SnapshotInfo, TableState
+    from autoloader.lake import TableState
     from autoloader.ledger import BatchRow, IngestionRow, Lease
     from autoloader.project.project import Project
 
@@ -223,8 +221,7 @@ def rebuild_ledger(project: Project, name: str) -> str:
         table = _table(project, spec.destination.table)
         before = project.ledger.ingestion(name)
         held = project.lake.row_counts(table.name, with_paths=True)
-        undone = undone_batches(project.ledger, before, table) if before is not None else ()
-        settled = settled_batches(project.ledger, before, table) if before is not None else ()
+        missing = lost_batches(project.ledger, before, table) if before is not None else ()
         rejected = project.lake.rejected_counts(table.name)
         foreign = sum(row["rows"] for row in held.to_pylist() if row["src_file_id"] is None)
         emptied = emptied_text(table) if before is None else ""
@@ -238,10 +235,10 @@ def rebuild_ledger(project: Project, name: str) -> str:
             now=project.clock(),
             highest_token=max(tokens, default=0),
             highest_id=max(rejected["src_file_id"].to_pylist(), default=0),
-            current=[info.snapshot_id for info in takewhile(lambda info: info.has_rows, table.history)],
+            current=[info.snapshot_id for info in table.contributing],
             actor=getpass.getuser(),
         )
-        _record(project, name, table, lease, settled=(*settled, *undone))
+        _record(project, name, table, lease, settled=missing)
     others = f" {plural(foreign, 'row')} of it came from no file of ours." if foreign else ""
     lost = f" {plural(done.lost, 'file')} had rows that are not there any more." if done.lost else ""
     left_out = f" {left_out_text(skipped)}" if skipped else ""
@@ -322,7 +319,7 @@ def rollback_effect(project: Project, name: str, run_id: str) -> str:
     if not any(batch.state in ("claimed", "written") for batch in project.ledger.batches(ingestion=name)):
         table.check_reachable(snapshot_id)  # else what died is recorded first
     batches = _undone(project, name, table, run_id, snapshot_id)
-    fills = [info for info in _newer(table, snapshot_id) if info.batch_id is not None and info.run_id is None]
+    fills = [info for info in table.since(snapshot_id) if info.batch_id is not None and info.run_id is None]
     unfilled = (
         " Values that were filled into columns since then go back to where they came from (_rescued). To fill them"
         f" again, run: autoloader apply --fill {name}=rescued"
@@ -339,11 +336,6 @@ def rollback_effect(project: Project, name: str, run_id: str) -> str:
     )
 
 
-def _newer(table: TableState, snapshot_id: int | None) -> tuple[SnapshotInfo, ...]:
-    """What was committed since a snapshot, the newest first."""
-    return tuple(takewhile(lambda info: info.snapshot_id != snapshot_id, table.history))
-
-
 def _undone(project: Project, name: str, table: TableState, run_id: str, snapshot_id: int | None) -> list[str]:
     """The batches whose rows leave a table that goes back to a snapshot.
 
@@ -352,7 +344,7 @@ def _undone(project: Project, name: str, table: TableState, run_id: str, snapsho
     committed nothing go by the order in which they were recorded.
     """
     later = frozenset(project.ledger.batches_after(name, run_id))
-    newer = {info.snapshot_id for info in _newer(table, snapshot_id)}
+    newer = {info.snapshot_id for info in table.since(snapshot_id)}
 
     def leaves(batch: BatchRow) -> bool:
         if batch.snapshot_id is None or batch.snapshot_id in table.astray:

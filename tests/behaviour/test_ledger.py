@@ -731,6 +731,19 @@ def test_a_failed_reload_replaces_the_version_that_the_table_holds_again(ledger:
     assert (row["state"], row["src_file_id"], row["attempt_replaces"]) == ("FAILED", 1, 1)
 
 
+def test_batches_that_a_rollback_undid_are_recorded_again_with_a_table_that_has_come_through_them(
+    ledger: Ledger,
+) -> None:
+    first, _ = load(ledger, diff(paths(1)))
+    run_id, second = load(ledger, diff(paths(1), "changed", version=2, replaces=[1]), snapshot_id=2)
+    path, newer = paths(1)[0], second.files["src_file_id"].to_pylist()[0]
+    ledger.restore_to_run("flights", first, now=at(40))
+    assert ledger.versions("flights")["state"].to_pylist() == ["SUCCESS", "UNDONE"]
+    ledger.rebuild("flights", of_table((path, newer, second.batch_id)), now=at(50), current=[2, 1])
+    assert ledger.versions("flights")["state"].to_pylist() == ["SUCCESS", "SUCCESS"]
+    assert [batch.state for batch in ledger.batches(run_id)] == ["recorded"]
+
+
 def test_no_identity_is_kept_of_another_version_than_the_table_holds(ledger: Ledger) -> None:
     _, first = load(ledger, diff(paths(2)))
     load(ledger, diff(paths(2), "changed", version=2, replaces=[1, 2]))
