@@ -49,6 +49,11 @@ def states(player: Player) -> dict[str, str]:
     return {each["file_path"].rpartition("/")[2]: each["state"] for each in files(player)}
 
 
+def last_run(player: Player) -> str:
+    """The id of the run that was begun last."""
+    return str(player.run("runs", "--format", "json").json["runs"][-1]["run_id"])
+
+
 def clean(player: Player) -> None:
     """Ledger and table agree file by file."""
     said = player.run("verify", "orders")

@@ -94,7 +94,11 @@ def test_a_run_whose_process_died_before_its_first_batch_is_closed_with_its_bran
 # ------------------------------------------------------------------ two at once
 
 
-def sail(player: Player) -> None:
+def six_files(player: Player, store: LocalStore) -> None:
+    """Nothing is loaded yet; processes of their own will load on Sail."""
+    for number in range(6):
+        put(store, f"{number}.csv", number)
+    declare(player, store)
     player.spec("spark: {engine: sail}\n", "autoloader.yml")
 
 
@@ -115,10 +119,7 @@ def test_case_51_of_two_applies_of_one_saved_plan_one_does_it_and_the_other_is_r
     planning_player: Player, local_store: LocalStore
 ) -> None:
     player = planning_player
-    for number in range(6):
-        put(local_store, f"{number}.csv", number)
-    declare(player, local_store)
-    sail(player)
+    six_files(player, local_store)
     assert player.run("plan", "--out", "saved.plan").code == 0
     both = [begin(player, "apply", "saved.plan", AUTOLOADER_BATCH_FILES="2") for _ in range(2)]
     told = [each.communicate(timeout=120) for each in both]
@@ -134,10 +135,7 @@ def test_case_51_two_fresh_applies_at_once_load_every_file_once(
     planning_player: Player, local_store: LocalStore
 ) -> None:
     player = planning_player
-    for number in range(6):
-        put(local_store, f"{number}.csv", number)
-    declare(player, local_store)
-    sail(player)
+    six_files(player, local_store)
     assert player.run("init").code == 0
     both = [begin(player, "apply", "-y", AUTOLOADER_BATCH_FILES="2") for _ in range(2)]
     told = [each.communicate(timeout=120) for each in both]
@@ -152,10 +150,7 @@ def test_case_51_a_plan_during_an_apply_takes_nothing_and_goes_stale(
     planning_player: Player, local_store: LocalStore
 ) -> None:
     player = planning_player
-    for number in range(6):
-        put(local_store, f"{number}.csv", number)
-    declare(player, local_store)
-    sail(player)
+    six_files(player, local_store)
     working = begin(player, "apply", "-y", "--events", "events.ndjson", AUTOLOADER_BATCH_FILES="1")
     events = player.folder / "events.ndjson"
     give_up_at = time.monotonic() + 60

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests import orders
-from tests.orders import STRICT, declare, ids, put
+from tests.orders import STRICT, declare, ids, last_run, put
 from tests.playing import LocalStore, Player
 
 pytestmark = pytest.mark.slow
@@ -27,16 +27,35 @@ def loaded(player: Player, local_store: LocalStore) -> Player:
 
 def roll_back_to_first(player: Player) -> int:
     """Somebody else makes the table's first snapshot its current one; the one that was current."""
+    before = current(player)
     with player.iceberg("shop.orders") as table:
-        before = table.current_snapshot()
         set_current(player, table.history()[0].snapshot_id)
-    assert before is not None
-    return int(before.snapshot_id)
+    return before
+
+
+def current(player: Player) -> int:
+    """The table's current snapshot; there is one."""
+    with player.iceberg("shop.orders") as table:
+        found = table.metadata.current_snapshot_id
+    assert found is not None
+    return int(found)
 
 
 def set_current(player: Player, snapshot_id: int) -> None:
     with player.iceberg("shop.orders") as table:
         table.manage_snapshots().set_current_snapshot(snapshot_id=snapshot_id).commit()
+
+
+def cut_off_rebuild(player: Player, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A `rebuild-ledger` ends before it has remembered any file."""
+    from autoloader.ledger.restoring import Restoring
+
+    def cut_off(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Restoring, "rebuild", cut_off)
+        assert player.run("rebuild-ledger", "orders", "-y").code == 130
 
 
 def settled(player: Player) -> None:
@@ -114,7 +133,7 @@ def test_a_rollback_of_our_own_that_was_cut_off_doubles_nothing_when_the_file_is
 ) -> None:
     from autoloader.lake import Lake
 
-    first = loaded.run("runs", "--format", "json").json["runs"][-1]["run_id"]
+    first = last_run(loaded)
     put(local_store, "a.csv", 2)
     loaded.apply()
     real = Lake.rollback
@@ -251,14 +270,12 @@ def test_a_table_taken_forward_again_has_lost_nothing(loaded: Player, local_stor
 def test_a_table_taken_forward_over_a_rollback_waits_for_a_rebuild_of_the_ledger(
     loaded: Player, local_store: LocalStore, by: str
 ) -> None:
-    first = loaded.run("runs", "--format", "json").json["runs"][-1]["run_id"]
+    first = last_run(loaded)
     put(local_store, "a.csv", 2)
     loaded.apply()
     put(local_store, "a.csv", 3)
     loaded.apply()
-    with loaded.iceberg("shop.orders") as table:
-        newest = table.metadata.current_snapshot_id
-    assert newest is not None
+    newest = current(loaded)
     if by == "others":
         roll_back_to_first(loaded)
         assert loaded.run("rebuild-ledger", "orders", "-y").code == 0
@@ -294,9 +311,7 @@ def test_a_table_taken_forward_to_another_line_waits_for_a_rebuild_of_the_ledger
     first = player.run("runs", "--format", "json").json["runs"][0]["run_id"]
     put(local_store, "a.csv", 2)
     player.apply()
-    with player.iceberg("shop.orders") as table:
-        newest = table.metadata.current_snapshot_id
-    assert newest is not None
+    newest = current(player)
     assert player.run("rollback", "orders", "--to-run", first, "-y").code == 0
     assert ids(player) == ([] if to == "no rows" else [1, 5])
     if then == "loads":
@@ -314,8 +329,6 @@ def test_a_table_taken_forward_to_another_line_waits_for_a_rebuild_of_the_ledger
 def test_nothing_is_loaded_while_a_table_is_remembered_in_part(
     loaded: Player, local_store: LocalStore, monkeypatch: pytest.MonkeyPatch, state: str
 ) -> None:
-    from autoloader.ledger.restoring import Restoring
-
     kept = loaded.folder / ".autoloader" / "state.db"
     older = kept.read_bytes()
     put(local_store, "a.csv", 2)
@@ -324,13 +337,7 @@ def test_nothing_is_loaded_while_a_table_is_remembered_in_part(
     kept.unlink()
     if state == "another copy":
         kept.write_bytes(older)
-
-    def cut_off(*_: Any, **__: Any) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Restoring, "rebuild", cut_off)
-        assert loaded.run("rebuild-ledger", "orders", "-y").code == 130
+    cut_off_rebuild(loaded, monkeypatch)
     said = loaded.run("apply", "-y")
     assert said.code == 3
     assert "that this state does not remember" in said.out + said.err
@@ -345,7 +352,7 @@ def test_a_deletion_taken_forward_again_is_undone_by_a_rollback_of_our_own(
     loaded: Player, local_store: LocalStore
 ) -> None:
     declare(loaded, local_store, ", on_delete: delete_rows")
-    first = loaded.run("runs", "--format", "json").json["runs"][-1]["run_id"]
+    first = last_run(loaded)
     local_store.delete("a.csv")
     loaded.apply()
     newest = roll_back_to_first(loaded)
@@ -397,9 +404,7 @@ def test_no_version_of_a_file_that_was_gone_stays_when_it_returns(
     if versions == "appended":
         put(local_store, "a.csv", 2)
         loaded.apply()
-    with loaded.iceberg("shop.orders") as table:
-        before = table.metadata.current_snapshot_id
-    assert before is not None
+    before = current(loaded)
     if versions != "appended":
         loaded.apply("--reingest", "orders=a.csv")
     local_store.delete("a.csv")
@@ -418,7 +423,7 @@ def test_no_version_of_a_file_that_was_gone_stays_when_it_returns(
 def test_a_run_that_others_rolled_back_is_no_place_to_go_to(loaded: Player, local_store: LocalStore) -> None:
     put(local_store, "a.csv", 2)
     loaded.apply()
-    last = loaded.run("runs", "--format", "json").json["runs"][-1]["run_id"]
+    last = last_run(loaded)
     put(local_store, "b.csv", 7)
     loaded.apply()
     roll_back_to_first(loaded)
@@ -433,7 +438,7 @@ def test_a_rollback_says_that_values_filled_into_columns_go_back(player: Player,
     put(local_store, "a.csv", 1, n=8)
     declare(player, local_store, more=more % "")
     player.apply()
-    first = player.run("runs", "--format", "json").json["runs"][-1]["run_id"]
+    first = last_run(player)
     declare(player, local_store, more=more % ", {name: n, type: long}")
     player.apply()
     assert player.rows("shop.orders") == [{"id": 1, "n": 8}]
@@ -447,20 +452,12 @@ def test_a_rollback_says_that_values_filled_into_columns_go_back(player: Player,
 def test_a_rebuild_of_the_ledger_that_was_cut_off_forgets_no_rollback(
     loaded: Player, local_store: LocalStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from autoloader.ledger.restoring import Restoring
-
     put(local_store, "a.csv", 2)
     loaded.apply()
     newest = roll_back_to_first(loaded)
     with loaded.iceberg("shop.orders") as table:
         table.maintenance.expire_snapshots().by_id(newest).commit()
-
-    def cut_off(*_: Any, **__: Any) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Restoring, "rebuild", cut_off)
-        assert loaded.run("rebuild-ledger", "orders", "-y").code == 130
+    cut_off_rebuild(loaded, monkeypatch)
     assert "a.csv" in json.dumps(loaded.plan()["drift"])
     loaded.apply("--reingest", f"orders=batch:{undone(loaded)}")
     assert ids(loaded) == [2, 5, 6]
@@ -468,7 +465,7 @@ def test_a_rebuild_of_the_ledger_that_was_cut_off_forgets_no_rollback(
 
 
 def test_what_a_rebuild_replaced_is_no_place_to_go_to_and_was_rolled_back_by_nobody(loaded: Player) -> None:
-    first = loaded.run("runs", "--format", "json").json["runs"][-1]["run_id"]
+    first = last_run(loaded)
     loaded.apply("--refresh", "orders=full")
     said = loaded.run("rollback", "orders", "--to-run", first, "-y")
     assert said.code == 1
@@ -476,7 +473,7 @@ def test_what_a_rebuild_replaced_is_no_place_to_go_to_and_was_rolled_back_by_nob
 
 
 def test_a_protected_table_is_refused_as_such_wherever_it_should_go(loaded: Player, local_store: LocalStore) -> None:
-    first = loaded.run("runs", "--format", "json").json["runs"][-1]["run_id"]
+    first = last_run(loaded)
     loaded.apply("--refresh", "orders=full")
     declare(loaded, local_store, more="    protect: true")
     loaded.apply()
@@ -497,7 +494,7 @@ def test_a_run_that_died_once_its_rebuild_was_served_can_be_gone_back_to(
     with monkeypatch.context() as patch:
         patch.setattr(Tools, "at", at)
         loaded.run("apply", "-y", "--refresh", "orders=full")
-    last = loaded.run("runs", "--format", "json").json["runs"][-1]["run_id"]
+    last = last_run(loaded)
     said = loaded.run("rollback", "orders", "--to-run", last, "-y")
     assert said.code == 0, said.err
     assert ids(loaded) == [1, 5, 6]

@@ -15,7 +15,7 @@ from autoloader.apply import Recovered, Step
 from autoloader.errors import StateLostError
 from autoloader.ledger import Ledger
 from tests.clock import Clock
-from tests.orders import SPEC, declare, ids, put
+from tests.orders import SPEC, declare, ids, last_run, put
 from tests.playing import LocalStore, Player, work
 
 
@@ -281,8 +281,7 @@ def _interrupted(
         _stop_after_the_first_batch(patched)
         assert player.run("apply", "-y").code == 6
     assert ids(player) == [0]
-    run_id: str = player.run("runs", "--format", "json").json["runs"][-1]["run_id"]
-    return run_id
+    return last_run(player)
 
 
 @pytest.mark.parametrize("hours", [-1000, 1000], ids=["old", "ahead"])
@@ -332,8 +331,7 @@ def _interrupted_rebuild(
         patched.setenv("AUTOLOADER_BATCH_FILES", "1")
         _stop_after_the_first_batch(patched, "batch_committed")
         assert player.run("apply", "-y", *words).code == 6
-    run_id: str = player.run("runs", "--format", "json").json["runs"][-1]["run_id"]
-    return run_id
+    return last_run(player)
 
 
 def test_resume_goes_on_with_the_rebuild_that_the_spec_asks_for(
